@@ -1,0 +1,1 @@
+//! The lab: images, their network, and the command line.

@@ -1,0 +1,2 @@
+//! `cluster-lab`, the command.
+fn main() {}

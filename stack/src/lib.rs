@@ -1,0 +1,15 @@
+//! A TCP/IP stack that knows no clock, no thread and no socket of the host.
+//!
+//! Packets and the time come in as arguments, packets and the next deadline are polled out.
+//! The same code runs on a TUN device, in the deterministic simulator and under the fuzzers.
+
+pub mod egress;
+pub mod packet;
+pub mod seq;
+pub mod time;
+pub mod wire;
+
+pub use egress::{Egress, LinkId, Path, Paths, Transmit};
+pub use packet::{Checksum, Offload, Packet, Pool, Segmentation};
+pub use seq::SeqNum;
+pub use time::Instant;

@@ -1,0 +1,80 @@
+//! IP headers as this stack sends them.
+
+use std::net::IpAddr;
+
+use super::checksum;
+
+/// Longest header that [`emit`] writes.
+pub const MAX_HEADER: usize = 40;
+
+/// Protocol numbers.
+pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+/// The fields of a header to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address, of the same family.
+    pub destination: IpAddr,
+    /// Protocol number.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// DSCP and ECN bits.
+    pub traffic_class: u8,
+    /// IPv4 identification (RFC 6864: any value for atomic datagrams).
+    pub identification: u16,
+    /// IPv4 Don't Fragment.
+    pub dont_fragment: bool,
+    /// Bytes that follow the header.
+    pub payload_len: usize,
+}
+
+/// Writes the header to the start of `buffer`; returns its length: 20 for IPv4, 40 for IPv6.
+///
+/// # Panics
+/// If the buffer is shorter than the header, or the addresses are of two families: both are
+/// mistakes of the caller, not of the input.
+pub fn emit(header: &Header, buffer: &mut [u8]) -> usize {
+    match (header.source, header.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let total = u16::try_from(20 + header.payload_len).unwrap_or(u16::MAX);
+            let out = &mut buffer[..20];
+            out[0] = 0x45;
+            out[1] = header.traffic_class;
+            out[2..4].copy_from_slice(&total.to_be_bytes());
+            out[4..6].copy_from_slice(&header.identification.to_be_bytes());
+            out[6..8].copy_from_slice(&(if header.dont_fragment { 0x4000u16 } else { 0 }).to_be_bytes());
+            out[8] = header.hop_limit;
+            out[9] = header.protocol;
+            out[10..12].fill(0);
+            out[12..16].copy_from_slice(&source.octets());
+            out[16..20].copy_from_slice(&destination.octets());
+            let sum = !checksum::fold(checksum::sum(out));
+            out[10..12].copy_from_slice(&sum.to_be_bytes());
+            20
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let length = u16::try_from(header.payload_len).unwrap_or(u16::MAX);
+            let out = &mut buffer[..40];
+            out[0..4].copy_from_slice(&(0x6000_0000 | u32::from(header.traffic_class) << 20).to_be_bytes());
+            out[4..6].copy_from_slice(&length.to_be_bytes());
+            out[6] = header.protocol;
+            out[7] = header.hop_limit;
+            out[8..24].copy_from_slice(&source.octets());
+            out[24..40].copy_from_slice(&destination.octets());
+            40
+        }
+        _ => panic!("addresses of two families in one packet"),
+    }
+}

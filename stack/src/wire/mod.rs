@@ -1,0 +1,4 @@
+//! Wire formats, apart from their meaning.
+
+pub mod checksum;
+pub mod ip;
