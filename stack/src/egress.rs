@@ -31,6 +31,8 @@ pub trait Paths {
 /// One IP packet on its way out. Its bytes are `header` followed by the slices of `payload`.
 #[derive(Clone, Copy, Debug)]
 pub struct Transmit<'a> {
+    /// Destination address of the packet.
+    pub destination: IpAddr,
     /// The link it leaves by.
     pub link: LinkId,
     /// The next hop on that link.
