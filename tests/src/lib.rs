@@ -1,1 +1,244 @@
-//! End-to-end tests of the lab.
+//! The end-to-end tests' own tools: a lab that goes away by itself, and real clients in it.
+//!
+//! The tests drive the `cluster-lab` command as a user would. They need `/dev/net/tun`, the
+//! right to make network namespaces, and the client programs that `./run test` installs.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The workspace's root.
+pub fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A program of the workspace in its release build, which is built first if need be.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn program(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .current_dir(workspace())
+            .args(["build", "--release", "--quiet", "--bins"])
+            .status()
+            .expect("cargo starts");
+        assert!(status.success(), "the release build failed");
+        let metadata = Command::new(env!("CARGO"))
+            .current_dir(workspace())
+            .args(["metadata", "--no-deps", "--format-version=1"])
+            .output()
+            .expect("cargo starts");
+        let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo prints JSON");
+        PathBuf::from(metadata["target_directory"].as_str().expect("cargo names its target folder")).join("release")
+    });
+    folder.join(name)
+}
+
+/// The `cluster-lab` command.
+pub fn cluster_lab() -> Command {
+    Command::new(program("cluster-lab"))
+}
+
+/// Standard output as text.
+pub fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs `command` to its end.
+///
+/// # Panics
+/// If it fails; with everything that it printed.
+pub fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text(&output)
+}
+
+/// Waits until `holds` does; the bound only ends a test that would never end.
+///
+/// # Panics
+/// If it does not hold within 20 seconds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running lab with a name of its own, taken down at the end of the test however it ends.
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+}
+
+impl Lab {
+    /// Brings up `profile` (a name, or a file below `tests/profiles`), and waits until every DVIPA
+    /// has its owner and all its targets.
+    pub fn up(profile: &str) -> Lab {
+        Lab::up_with(profile, &[])
+    }
+
+    /// As [`up`](Lab::up), with more options for `cluster-lab up`.
+    pub fn up_with(profile: &str, options: &[&str]) -> Lab {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let lab = Lab { name: format!("test-{}-{number}", std::process::id()) };
+        let file = workspace().join("tests/profiles").join(profile);
+        let profile = if file.exists() { file.into_os_string() } else { profile.into() };
+        succeed(lab.command("up").arg("--detach").args(options).arg(profile));
+        lab
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `cluster-lab SUBCOMMAND --name …`.
+    pub fn command(&self, subcommand: &str) -> Command {
+        let mut command = cluster_lab();
+        command.arg(subcommand).args(["--name", &self.name]);
+        command
+    }
+
+    /// A program on the client side of the lab's network.
+    pub fn exec(&self, program: &str) -> Command {
+        let mut command = self.command("exec");
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// A client left running, with pipes to and from it.
+    pub fn spawn(&self, program: &str, arguments: &[&str]) -> Running {
+        let child = self
+            .exec(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        Running(Some(child))
+    }
+
+    /// `curl -sS` with `arguments`; its output.
+    pub fn curl(&self, arguments: &[&str]) -> String {
+        succeed(self.exec("curl").args(["-sS", "--max-time", "60"]).args(arguments))
+    }
+
+    /// `cluster-lab status --json`.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&succeed(self.command("status").arg("--json"))).expect("status prints JSON")
+    }
+
+    /// One image of the status.
+    pub fn image(&self, name: &str) -> Value {
+        find(&self.status()["images"], name)
+    }
+
+    /// One DVIPA of the status.
+    pub fn dvipa(&self, name: &str) -> Value {
+        find(&self.status()["dvipas"], name)
+    }
+
+    /// A netstat report as JSON.
+    pub fn netstat(&self, image: &str, report: &str) -> Value {
+        let output = succeed(self.command("netstat").args([image, report, "--json"]));
+        serde_json::from_str(&output).expect("netstat prints JSON")
+    }
+
+    /// Kills an image, with the signal KILL.
+    pub fn kill(&self, image: &str) {
+        succeed(self.command("kill").arg(image));
+    }
+
+    /// Starts an image again.
+    pub fn start(&self, image: &str) {
+        succeed(self.command("start").arg(image));
+    }
+
+    /// Waits until `dvipa` is owned by `image`.
+    pub fn wait_for_owner(&self, dvipa: &str, image: &str) {
+        eventually(&format!("{image} owns {dvipa}"), || self.dvipa(dvipa)["owner"] == image);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.command("log").output().map(|output| text(&output)).unwrap_or_default();
+            eprintln!("event log of the lab:\n{log}");
+        }
+        let down = self.command("down").output();
+        if !std::thread::panicking() {
+            let down = down.expect("cluster-lab starts");
+            assert!(down.status.success(), "down: {}", String::from_utf8_lossy(&down.stderr));
+        }
+    }
+}
+
+fn find(list: &Value, name: &str) -> Value {
+    let found = list.as_array().and_then(|list| list.iter().find(|entry| entry["name"] == name));
+    found.unwrap_or_else(|| panic!("no {name} in {list}")).clone()
+}
+
+/// A client that runs; ended by its id when the test is done with it.
+#[derive(Debug)]
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// The process.
+    ///
+    /// # Panics
+    /// Never: it is taken out only by [`finish`](Running::finish).
+    pub fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("taken out only at the end")
+    }
+
+    /// Waits for its end; what it printed.
+    ///
+    /// # Panics
+    /// If it failed.
+    pub fn finish(mut self) -> String {
+        let output = self.0.take().expect("not finished yet").wait_with_output().expect("the client can be waited for");
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        text(&output)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// SHA-256 of the first `count` bytes that `GET /bytes/N` sends.
+pub fn pattern_digest(count: usize) -> String {
+    use sha2::Digest;
+    let pattern: Vec<u8> = (0..=250).collect();
+    let mut digest = sha2::Sha256::new();
+    let mut left = count;
+    while left > 0 {
+        let part = left.min(pattern.len());
+        digest.update(&pattern[..part]);
+        left -= part;
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

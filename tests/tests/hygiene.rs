@@ -1,0 +1,251 @@
+//! A lab leaves nothing behind, and wrong use is answered with one clear sentence.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tests::{Lab, cluster_lab, eventually, succeed, text};
+
+/// What a lab could leave behind on the host.
+#[derive(Debug, PartialEq)]
+struct Footprint {
+    devices: String,
+    routes: String,
+    namespaces: BTreeSet<String>,
+    labs: BTreeSet<String>,
+    processes: usize,
+}
+
+fn names(folder: &str) -> BTreeSet<String> {
+    fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default()
+}
+
+fn footprint() -> Footprint {
+    let own = succeed(Command::new("ip").args(["-o", "link"]));
+    Footprint {
+        devices: own.lines().filter_map(|line| line.split(':').nth(1)).collect::<Vec<_>>().join(" "),
+        routes: succeed(Command::new("ip").args(["route", "show", "table", "all"])),
+        namespaces: names("/run/netns"),
+        labs: names("/run/cluster-lab"),
+        processes: lab_processes().len(),
+    }
+}
+
+/// Process ids of every `cluster-lab` that runs.
+fn lab_processes() -> Vec<u32> {
+    names("/proc")
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .filter(|pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "cluster-lab")
+        })
+        .collect()
+}
+
+fn settles_to(before: &Footprint) {
+    eventually("nothing is left behind", || footprint() == *before);
+}
+
+fn pid_of(value: &serde_json::Value) -> Pid {
+    let pid = value["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    pid.unwrap_or_else(|| panic!("no pid in {value}"))
+}
+
+/// Two labs with different names run side by side, `down` takes away each whole.
+#[test]
+fn two_labs_run_side_by_side_and_go_without_a_trace() {
+    let before = footprint();
+    {
+        let (one, two) = (Lab::up("figure4"), Lab::up("figure4"));
+        one.kill("MVS1");
+        one.wait_for_owner("DVA1", "MVS5");
+        assert_eq!(two.dvipa("DVA1")["owner"], "MVS1");
+        two.curl(&["http://203.0.113.1:60/"]);
+        assert_eq!(footprint().devices, before.devices, "a lab's devices live in its own namespace");
+    }
+    settles_to(&before);
+}
+
+/// In front, the lab ends with Ctrl-C, and leaves nothing.
+#[test]
+fn ctrl_c_takes_the_lab_down() {
+    let before = footprint();
+    let name = format!("test-front-{}", std::process::id());
+    let mut front = cluster_lab()
+        .args(["up", "pair", "--name", &name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cluster-lab starts");
+    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
+    let hint = lines.by_ref().map_while(Result::ok).find(|line| line.contains("curl"));
+    assert!(hint.is_some(), "up says what to type next");
+    kill_process(Pid::from_child(&front), Signal::INT).expect("it runs");
+    // Keep the pipe drained until the end.
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
+    assert!(front.wait().expect("it ends").success());
+    rest.join().expect("no panic");
+    settles_to(&before);
+}
+
+/// After a crash of the lab command nothing runs on, and `down` removes what is left.
+#[test]
+fn down_cleans_up_after_a_crash() {
+    let before = footprint();
+    let name = format!("test-crash-{}", std::process::id());
+    let mut front = cluster_lab()
+        .args(["up", "pair", "--name", &name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cluster-lab starts");
+    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("curl")));
+    front.kill().expect("it runs");
+    front.wait().expect("it ends");
+    eventually("its processes have ended", || lab_processes().len() == before.processes);
+    succeed(cluster_lab().args(["down", "--name", &name]));
+    settles_to(&before);
+}
+
+/// `kill -9` on an image's process is what `cluster-lab kill` does; STOP and CONT work too.
+#[test]
+fn a_signal_from_outside_works_as_kill_does() {
+    let lab = Lab::up("pair");
+    kill_process(pid_of(&lab.image("MVS1")), Signal::KILL).expect("it runs");
+    eventually("MVS1 has failed", || lab.image("MVS1")["state"] == "failed");
+    lab.wait_for_owner("DVA", "MVS2");
+    lab.start("MVS1");
+    assert_eq!(lab.image("MVS1")["state"], "running");
+    succeed(lab.command("kill").args(["MVS1", "--signal", "STOP"]));
+    succeed(lab.command("kill").args(["MVS1", "--signal", "CONT"]));
+    succeed(lab.command("stop").arg("MVS1"));
+    assert_eq!(lab.image("MVS1")["state"], "stopped");
+}
+
+/// All images in one process behave as images in processes of their own.
+#[test]
+fn in_process_images_take_over_too() {
+    let lab = Lab::up_with("figure4", &["--in-process"]);
+    assert_eq!(pid_of(&lab.image("MVS1")), pid_of(&lab.image("MVS5")));
+    lab.curl(&["http://203.0.113.1:60/"]);
+    lab.kill("MVS1");
+    lab.wait_for_owner("DVA1", "MVS5");
+    lab.curl(&["http://203.0.113.1:60/"]);
+    lab.start("MVS1");
+    lab.wait_for_owner("DVA1", "MVS1");
+    lab.curl(&["http://203.0.113.1:60/"]);
+}
+
+/// On the host itself: the DVIPA is reachable without `exec`, and all of it goes again. The test
+/// makes the host: a namespace of its own.
+#[test]
+fn host_mode_puts_the_lab_into_the_namespace_it_was_called_in() {
+    let name = format!("test-host-{}", std::process::id());
+    let lab = tests::program("cluster-lab");
+    let lab = lab.display();
+    let script = format!(
+        "set -e; ip link set lo up; ip -o link > $D/before; ip route show table all >> $D/before\n\
+         {lab} up pair --host --detach --name {name}\n\
+         curl -sS --max-time 20 http://203.0.113.1/ > $D/answer\n\
+         if {lab} up pair --host --detach --name {name}-2 2> $D/refused; then exit 9; fi\n\
+         {lab} down --name {name}\n\
+         ip -o link > $D/after; ip route show table all >> $D/after"
+    );
+    let folder = std::env::temp_dir().join(&name);
+    fs::create_dir_all(&folder).expect("a folder");
+    succeed(Command::new("unshare").args(["-n", "sh", "-c", &script]).env("D", &folder));
+    let read = |file: &str| fs::read_to_string(folder.join(file)).expect("the script wrote it");
+    assert!(read("answer").starts_with("MVS"));
+    assert_eq!(read("before"), read("after"));
+    let refused = read("refused");
+    assert!(refused.contains("198.51.100.") || refused.contains("203.0.113."), "{refused}");
+    fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Without root the lab makes itself a user namespace.
+#[test]
+fn a_user_without_root_can_run_a_lab() {
+    let name = format!("test-user-{}", std::process::id());
+    let folder = std::env::temp_dir().join(&name);
+    fs::create_dir_all(&folder).expect("a folder");
+    let binary = folder.join("cluster-lab");
+    fs::copy(tests::program("cluster-lab"), &binary).expect("the program can be copied");
+    succeed(Command::new("chmod").args(["-R", "a+rX"]).arg(&folder));
+    succeed(Command::new("chown").args(["-R", "nobody"]).arg(&folder));
+    // On most systems everybody may open /dev/net/tun; where not, the test gives itself a folder
+    // of devices in which everybody may.
+    let lab = binary.display();
+    let script = format!(
+        "set -e; mount -t tmpfs tmpfs /dev/net; mknod -m 666 /dev/net/tun c 10 200\n\
+         exec setpriv --reuid=nobody --regid=nogroup --clear-groups env -u XDG_RUNTIME_DIR HOME={home} sh -ec '\
+           {lab} up pair --detach --name {name}; \
+           {lab} exec --name {name} -- curl -sS --max-time 20 http://203.0.113.1/; \
+           {lab} kill MVS1 --name {name}; \
+           {lab} exec --name {name} -- curl -sS --max-time 20 http://203.0.113.1/; \
+           {lab} down --name {name}'",
+        home = folder.display()
+    );
+    let output = succeed(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+    assert!(output.contains("MVS2"), "{output}");
+    fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Fails with `code`, and says why in one sentence that contains `reason`; nothing is left.
+#[track_caller]
+fn refused(command: &mut Command, code: i32, reason: &str) -> Output {
+    let output = command.output().expect("it starts");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {error}{}", text(&output));
+    assert!(error.contains(reason), "{command:?} says {error:?}, not {reason:?}");
+    assert!(!error.contains("panicked"), "{error}");
+    output
+}
+
+/// Bad input: each is refused before anything starts.
+#[test]
+fn wrong_use_is_refused_with_a_reason() {
+    let before = footprint();
+    refused(cluster_lab().args(["status", "--name", "no-such-lab"]), 1, "no-such-lab");
+    refused(cluster_lab().args(["frobnicate"]), 2, "frobnicate");
+    refused(cluster_lab().args(["up", "/nonexistent.ron"]), 1, "/nonexistent.ron");
+    let folder = std::env::temp_dir().join(format!("test-wrong-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let good = fs::read_to_string(tests::workspace().join("profiles/figure4.ron")).expect("the profile");
+    for (number, (from, to, reason)) in [
+        ("VIPABackup 10", "VIPABackup 0", "254"),
+        ("VIPABackup 10", "VIPABackup 255", "254"),
+        ("PORT 60", "PORT 65536", "65535"),
+        ("ENDVIPADynamic", "", "ENDVIPADYNAMIC"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(good.contains(from), "{from} stands in figure4.ron");
+        let file = folder.join(format!("wrong-{number}.ron"));
+        fs::write(&file, good.replacen(from, to, 1)).expect("the profile can be written");
+        for verb in ["check", "up"] {
+            let output = refused(cluster_lab().arg(verb).arg(&file), 1, &format!("wrong-{number}.ron:"));
+            let error = String::from_utf8_lossy(&output.stderr).to_uppercase();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+    fs::remove_dir_all(folder).expect("the folder goes");
+    // No /dev/net/tun: the test hides it in a mount namespace of its own.
+    let hide = format!(
+        "mount -t tmpfs tmpfs /dev/net && exec {} up pair --detach --name test-no-tun",
+        tests::program("cluster-lab").display()
+    );
+    refused(Command::new("unshare").args(["-m", "sh", "-c", &hide]), 1, "/dev/net/tun");
+    settles_to(&before);
+    let lab = Lab::up("pair");
+    refused(lab.command("kill").arg("MVS9"), 1, "MVS9");
+    refused(lab.command("netstat").args(["MVS1", "NONSENSE"]), 2, "NONSENSE");
+    refused(&mut lab.command("up"), 1, lab.name());
+    let output = lab.exec("sh").args(["-c", "exit 37"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(37), "exec passes the exit code on");
+}

@@ -1,0 +1,178 @@
+//! Killing the router does not hurt.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tests::{Lab, Running, pattern_digest};
+
+const WEB: &str = "http://203.0.113.1:60";
+
+/// A download whose digest is taken while it comes in.
+struct Download {
+    client: Running,
+    digest: std::thread::JoinHandle<std::io::Result<String>>,
+}
+
+impl Download {
+    fn start(lab: &Lab, bytes: usize, rate: &str) -> Download {
+        let mut client =
+            lab.spawn("curl", &["-sS", "--max-time", "120", "--limit-rate", rate, &format!("{WEB}/bytes/{bytes}")]);
+        let mut output = client.child().stdout.take().expect("piped");
+        let digest = std::thread::spawn(move || {
+            let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 18]);
+            loop {
+                match output.read(&mut buffer)? {
+                    0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+                    count => digest.update(&buffer[..count]),
+                }
+            }
+        });
+        Download { client, digest }
+    }
+
+    fn finish(self) -> String {
+        self.client.finish();
+        self.digest.join().expect("no panic").expect("the download can be read")
+    }
+}
+
+/// An ncat session with the echo server.
+struct Session {
+    client: Running,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Session {
+    fn open(lab: &Lab) -> Session {
+        let mut client = lab.spawn("ncat", &["203.0.113.1", "7"]);
+        let lines = BufReader::new(client.child().stdout.take().expect("piped"));
+        Session { client, lines }
+    }
+
+    fn echoes(&mut self, line: &str) -> bool {
+        let input = self.client.child().stdin.as_mut().expect("piped");
+        let mut answer = String::new();
+        writeln!(input, "{line}").is_ok() && self.lines.read_line(&mut answer).is_ok() && answer.trim_end() == line
+    }
+}
+
+/// Everything that lives through one takeover and one takeback of MVS1, served by MVS2 throughout.
+fn survive(downloads: usize, bytes: usize, rate: &str, sessions: usize) {
+    let lab = Lab::up("survive.ron");
+    let mut sessions: Vec<Session> = (0..sessions).map(|_| Session::open(&lab)).collect();
+    for (number, session) in sessions.iter_mut().enumerate() {
+        assert!(session.echoes(&format!("before {number}")));
+    }
+    let downloads: Vec<Download> = (0..downloads).map(|_| Download::start(&lab, bytes, rate)).collect();
+    tests::eventually("every connection is routed", || {
+        let routed = lab.netstat("MVS1", "VCRT")["connections"].as_array().expect("a list").len();
+        routed >= downloads.len() + sessions.len()
+    });
+
+    lab.kill("MVS1");
+    // R19: this connect() falls into the gap; it waits and succeeds.
+    assert_eq!(lab.curl(&[&format!("{WEB}/")]).trim(), "MVS2");
+    lab.wait_for_owner("DVA1", "MVS5");
+    std::thread::sleep(Duration::from_secs(2));
+    lab.start("MVS1");
+    lab.wait_for_owner("DVA1", "MVS1");
+    assert_eq!(lab.curl(&[&format!("{WEB}/")]).trim(), "MVS2");
+
+    for (number, session) in sessions.iter_mut().enumerate() {
+        assert!(session.echoes(&format!("after {number}")), "idle session {number} was lost");
+    }
+    let expected = pattern_digest(bytes);
+    for (number, download) in downloads.into_iter().enumerate() {
+        assert_eq!(download.finish(), expected, "download {number}");
+    }
+}
+
+/// F8.164, F9.200 to F9.212, F10.300 to F10.310, R1, R2, R19: a download of 200 MB, served by MVS2
+/// through MVS1, arrives whole while MVS1 is killed in the middle and started again.
+#[test]
+fn a_download_outlives_takeover_and_takeback() {
+    survive(1, 200_000_000, "25M", 0);
+}
+
+/// The same for 100 downloads at a time and 100 idle ncat sessions.
+#[test]
+fn a_hundred_downloads_and_a_hundred_idle_sessions_outlive_takeover_and_takeback() {
+    survive(100, 20_000_000, "2M", 100);
+}
+
+/// The same as the issue of this project words it, 100 times 200 MB: too long for every run.
+#[test]
+#[ignore = "moves 20 GB; run with --ignored"]
+fn a_hundred_large_downloads_outlive_takeover_and_takeback() {
+    survive(100, 200_000_000, "10M", 100);
+}
+
+/// The gap that a client sees at `kill -9`, by a message every millisecond: below the 300 ms that
+/// the lab promises at default settings, and nothing is lost or out of order.
+#[test]
+fn the_gap_is_short() {
+    let lab = Lab::up("survive.ron");
+    let mut client = lab.spawn(tests::program("probe").to_str().expect("UTF-8"), &["gap", "203.0.113.1:7", "3"]);
+    let mut lines = BufReader::new(client.child().stdout.take().expect("piped"));
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("the probe prints");
+    std::thread::sleep(Duration::from_secs(1));
+    lab.kill("MVS1");
+    line.clear();
+    lines.read_line(&mut line).expect("the probe prints");
+    client.finish();
+    let report: Value = serde_json::from_str(&line).expect("JSON");
+    println!("{report}");
+    assert_eq!(report["sent"], report["received"]);
+    assert!(report["longest_gap_us"].as_u64().expect("a number") < 300_000, "{report}");
+}
+
+/// R6: when the stack that serves a connection dies, its client gets a reset, not silence.
+#[test]
+fn clients_of_a_dead_target_are_reset() {
+    let lab = Lab::up("survive.ron");
+    let mut session = Session::open(&lab);
+    assert!(session.echoes("hello"));
+    lab.kill("MVS2");
+    tests::eventually("MVS2 has left the DPT", || {
+        !lab.dvipa("DVA1")["targets"].as_array().expect("a list").contains(&Value::from("MVS2"))
+    });
+    let started = std::time::Instant::now();
+    assert!(!session.echoes("anybody there?"));
+    // Far below what silence would take: ncat itself would wait for many minutes.
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+/// R3, R16, F7.152: a target that is the router itself or the backup keeps its connections through
+/// the other's death; outbound packets of stacks without a network link find another way out.
+#[test]
+fn connections_of_every_target_outlive_the_router() {
+    let lab = Lab::up("survive.ron");
+    let mut sessions: Vec<Session> = (0..8)
+        .map(|_| {
+            let mut client = lab.spawn("ncat", &["203.0.113.2", "7"]);
+            let lines = BufReader::new(client.child().stdout.take().expect("piped"));
+            Session { client, lines }
+        })
+        .collect();
+    for session in &mut sessions {
+        assert!(session.echoes("before"));
+    }
+    lab.kill("MVS1");
+    for session in &mut sessions {
+        assert!(session.echoes("during"));
+    }
+    lab.wait_for_owner("DVA2", "MVS5");
+    lab.start("MVS1");
+    lab.wait_for_owner("DVA2", "MVS1");
+    for session in &mut sessions {
+        assert!(session.echoes("after"));
+    }
+    // Orderly stop: make before break.
+    tests::succeed(lab.command("stop").arg("MVS1"));
+    for session in &mut sessions {
+        assert!(session.echoes("after an orderly stop"));
+    }
+}
