@@ -6,6 +6,7 @@
 pub mod egress;
 pub mod packet;
 pub mod seq;
+pub mod tcp;
 pub mod time;
 pub mod wire;
 

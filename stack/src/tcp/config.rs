@@ -1,0 +1,144 @@
+//! What can be set, for a stack, a listener and a connection.
+
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+/// Which congestion control new connections use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CongestionControl {
+    /// RFC 9438, with the slow start of RFC 9406.
+    #[default]
+    Cubic,
+    /// RFC 5681 and RFC 6582.
+    NewReno,
+}
+
+/// Settings of one stack's TCP.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// Congestion control of new connections.
+    pub congestion: CongestionControl,
+    /// Offer and accept timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Offer and accept window scaling (RFC 7323).
+    pub window_scaling: bool,
+    /// Offer and accept SACK (RFC 2018).
+    pub sack: bool,
+    /// Receive buffer of a new connection, in bytes. It grows as the application keeps up.
+    pub initial_receive: u32,
+    /// What a receive buffer may grow to, in bytes; it decides the window scale that is offered.
+    pub max_receive: u32,
+    /// Send buffer of a new connection, in bytes. It grows with the congestion window.
+    pub initial_send: u32,
+    /// What a send buffer may grow to, in bytes.
+    pub max_send: u32,
+    /// Initial congestion window in segments (RFC 6928).
+    pub initial_window: u32,
+    /// RTO before the first RTT sample (RFC 6298, 2.1).
+    pub initial_rto: Duration,
+    /// Smallest RTO.
+    pub min_rto: Duration,
+    /// Largest RTO (RFC 6298, 2.5).
+    pub max_rto: Duration,
+    /// How long a delayed ACK waits (RFC 9293, 3.8.6.3: below 0.5 s).
+    pub delayed_ack: Duration,
+    /// How long TIME_WAIT lasts: 2 MSL.
+    pub time_wait: Duration,
+    /// How long FIN_WAIT_2 lasts for a connection whose application has closed it.
+    pub fin_wait_2: Duration,
+    /// SYNs resent before an active open fails.
+    pub syn_retries: u8,
+    /// SYN-ACKs resent before a half-open record goes.
+    pub syn_ack_retries: u8,
+    /// Retransmissions of one segment before a connection fails (RFC 9293, 3.8.3: R2).
+    pub retries: u8,
+    /// The same once its application has closed it.
+    pub orphan_retries: u8,
+    /// SYN_RCVD records of one listener; the oldest gives way.
+    pub syn_queue: usize,
+    /// TIME_WAIT records of the stack; the oldest gives way.
+    pub max_time_wait: usize,
+    /// Answers that wait for the next transmission (RST, SYN-ACK, ACK of TIME_WAIT); more are lost.
+    pub max_replies: usize,
+    /// Ports for active opens without a port of their own (RFC 6056).
+    pub ephemeral_ports: RangeInclusive<u16>,
+    /// Whether [`Tcp::poll_flow`](super::Tcp::poll_flow) reports; whoever does not drain it turns it off.
+    pub flow_events: bool,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        TcpConfig {
+            congestion: CongestionControl::default(),
+            timestamps: true,
+            window_scaling: true,
+            sack: true,
+            initial_receive: 256 * 1024,
+            max_receive: 4 * 1024 * 1024,
+            initial_send: 256 * 1024,
+            max_send: 4 * 1024 * 1024,
+            initial_window: 10,
+            initial_rto: Duration::from_secs(1),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            delayed_ack: Duration::from_millis(40),
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            syn_retries: 6,
+            syn_ack_retries: 5,
+            retries: 15,
+            orphan_retries: 8,
+            syn_queue: 1024,
+            max_time_wait: 65_536,
+            max_replies: 4096,
+            ephemeral_ports: 49_152..=65_535,
+            flow_events: true,
+        }
+    }
+}
+
+impl TcpConfig {
+    /// The shift that lets 16 bits say `max_receive` (RFC 7323, section 2.3).
+    pub(super) fn receive_shift(&self) -> u8 {
+        let mut shift = 0;
+        while shift < MAX_WINDOW_SHIFT && self.max_receive >> shift > u32::from(u16::MAX) {
+            shift += 1;
+        }
+        shift
+    }
+}
+
+/// Largest window scale shift (RFC 7323, section 2.3).
+pub(super) const MAX_WINDOW_SHIFT: u8 = 14;
+
+/// Settings of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenOptions {
+    /// Connections that wait for [`accept`](super::Tcp::accept); while it is full, SYNs are dropped.
+    pub backlog: usize,
+    /// TCP_NODELAY of the connections that it accepts.
+    pub nodelay: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        ListenOptions { backlog: 1024, nodelay: false }
+    }
+}
+
+/// Keepalive (RFC 9293, 3.8.4); off unless set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes without an answer after which the connection fails.
+    pub count: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
+    }
+}

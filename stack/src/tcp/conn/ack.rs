@@ -1,0 +1,345 @@
+//! What an acknowledgment changes on the sending side.
+
+use core::time::Duration;
+
+use super::{Connection, Context, State, TimestampState};
+use crate::seq::SeqNum;
+use crate::tcp::congestion::Acked;
+use crate::tcp::piece::Memory;
+use crate::tcp::rack::DUP_THRESH;
+use crate::tcp::recovery::{Phase, ProportionalRate, Undo};
+use crate::tcp::scoreboard::Record;
+use crate::time::Instant;
+use crate::wire::tcp::{Segment, SeqRange};
+
+/// A timestamp echo older than this is not from this connection's segments.
+const MAX_ECHO_AGE_MS: u32 = 3_600_000;
+
+/// What an acknowledgment delivered.
+#[derive(Default)]
+struct Delivered {
+    bytes: u32,
+    /// Age of the oldest range that was sent once: the RTT sample.
+    oldest: Option<Duration>,
+    /// Age of the newest one.
+    newest: Option<Duration>,
+    dsack: bool,
+}
+
+impl Connection {
+    /// RFC 9293, 3.10.7.4, fifth: the part for an acknowledgment between SND.UNA and SND.NXT.
+    pub(super) fn acknowledged(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        cx: &mut Context<'_>,
+        memory: &mut Memory<'_>,
+    ) {
+        let before = self.snd.una;
+        let ack = segment.ack.latest(before);
+        let advanced = ack - before;
+        let had_flight = !self.board.is_empty();
+        let cwnd_limited = self.snd.cwnd_limited;
+        let delivered = self.deliver(now, ack, segment, cx);
+
+        if advanced > 0 {
+            self.snd.una = ack;
+            self.send.consume(advanced as usize, memory.chunks);
+            self.retries = 0;
+        } else if !had_flight {
+            // A probe was answered: the peer is there.
+            self.retries = 0;
+            self.rtt.reset_backoff();
+        }
+        let window_changed = !segment.ack.before(before) && self.update_window(segment);
+        if !had_flight {
+            return;
+        }
+        self.sample_rtt(now, segment, &delivered, advanced);
+        if advanced > 0 {
+            self.arm_user_timeout(now, true);
+        }
+        let duplicate = advanced == 0
+            && segment.ack == before
+            && segment.sequence_len() == 0
+            && !window_changed
+            && !self.board.is_empty();
+        self.tail_probe_acknowledged(now, ack, advanced, delivered.dsack);
+        self.recover(now, &delivered, advanced, duplicate, segment, cx);
+
+        if delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
+            self.congestion.acked(&Acked {
+                now,
+                bytes: delivered.bytes,
+                una: self.snd.una,
+                nxt: self.snd.nxt,
+                rtt: delivered.newest,
+                smoothed_rtt: self.rtt.smoothed().unwrap_or_default(),
+            });
+        }
+        let wanted = self.congestion.window().saturating_mul(2).min(cx.config.max_send);
+        self.snd.limit = self.snd.limit.max(wanted);
+        // RFC 6298, 5.2 and 5.3.
+        if advanced > 0 || self.board.is_empty() {
+            self.arm_retransmission(now, true, cx);
+            self.arm_tail_probe(now);
+        }
+    }
+
+    /// Applies the cumulative acknowledgment and the SACK blocks to the scoreboard.
+    fn deliver(&mut self, now: Instant, ack: SeqNum, segment: &Segment, cx: &mut Context<'_>) -> Delivered {
+        let mut delivered = Delivered::default();
+        let Self { board, rack, rtt, recovery, timestamps, snd, .. } = self;
+        let echo = timestamps.and(segment.options.timestamps).map(|option| option.echo);
+        let offset = timestamps.map_or(0, |state| state.offset);
+        let blocks = if self.sack { segment.options.sack.as_slice() } else { &[] };
+        if let [first, rest @ ..] = blocks {
+            // RFC 2883, section 4: the first block tells of a duplicate.
+            let within = |outer: &SeqRange| first.start.after_eq(outer.start) && first.end.before_eq(outer.end);
+            delivered.dsack = first.end.before_eq(ack) || rest.first().is_some_and(within);
+            if delivered.dsack {
+                cx.counters.dsack_received += 1;
+                rack.dsack(ack, snd.nxt);
+            }
+        }
+        let mut oldest = None;
+        let mut newest: Option<Duration> = None;
+        let mut note = |record: &Record| {
+            // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
+            let echo_is_older =
+                echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
+            rack.delivered(now, record, rtt, echo_is_older);
+            if !record.retransmitted {
+                let age = now.since(record.sent_at);
+                oldest.get_or_insert(age);
+                newest = Some(newest.map_or(age, |newest| newest.min(age)));
+            }
+        };
+        delivered.bytes = board.acknowledge(ack, &mut note);
+        for block in blocks {
+            let valid = block.start.before(block.end) && block.start.after(ack) && block.end.before_eq(snd.nxt);
+            if valid {
+                delivered.bytes += board.sack(*block, &mut note);
+            }
+        }
+        if !self.sack {
+            // Duplicates have counted this already.
+            let counted = delivered.bytes.min(recovery.duplicate_bytes);
+            if ack.after(snd.una) {
+                recovery.duplicate_bytes = 0;
+                delivered.bytes -= counted;
+            }
+        }
+        delivered.oldest = oldest;
+        delivered.newest = newest;
+        delivered
+    }
+
+    /// RFC 6298, section 3, and RFC 7323, section 4.
+    fn sample_rtt(&mut self, now: Instant, segment: &Segment, delivered: &Delivered, advanced: u32) {
+        if advanced == 0 && delivered.bytes == 0 {
+            return;
+        }
+        self.rtt.reset_backoff();
+        if let Some(age) = delivered.oldest {
+            self.rtt.sample(now, age);
+        } else if advanced > 0
+            && let (Some(state), Some(option)) = (self.timestamps, segment.options.timestamps)
+        {
+            let age = TimestampState::clock(state.offset, now).wrapping_sub(option.echo);
+            if option.echo != 0 && age < MAX_ECHO_AGE_MS {
+                self.rtt.sample(now, Duration::from_millis(u64::from(age.max(1))));
+            }
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4: SND.WND, SND.WL1, SND.WL2. Says whether the window changed.
+    pub(super) fn update_window(&mut self, segment: &Segment) -> bool {
+        let newer =
+            self.snd.wl1.before(segment.seq) || (self.snd.wl1 == segment.seq && self.snd.wl2.before_eq(segment.ack));
+        if !newer {
+            return false;
+        }
+        let shift = if segment.flags.syn() { 0 } else { self.snd.shift };
+        let window = u32::from(segment.window) << shift;
+        let changed = window != self.snd.wnd;
+        self.snd.wnd = window;
+        self.snd.wl1 = segment.seq;
+        self.snd.wl2 = segment.ack;
+        self.snd.max_wnd = self.snd.max_wnd.max(window);
+        if changed {
+            self.timers.persist = Instant::FAR_FUTURE;
+        }
+        changed
+    }
+
+    /// RFC 8985, 7.4.
+    fn tail_probe_acknowledged(&mut self, now: Instant, ack: SeqNum, advanced: u32, dsack: bool) {
+        let Some(probe) = self.recovery.probe else { return };
+        if ack.before(probe.end) {
+            return;
+        }
+        if !probe.retransmission || dsack {
+            self.recovery.probe = None;
+        } else if ack.after(probe.end) {
+            // The probe repaired a loss that nothing else showed.
+            self.recovery.probe = None;
+            if self.recovery.is_open() {
+                self.congestion.congestion_event(now, self.board.outstanding().saturating_add(advanced));
+                let threshold = self.congestion.threshold();
+                self.congestion.set_window(threshold);
+            }
+        } else if advanced == 0 {
+            // Original and probe have both arrived.
+            self.recovery.probe = None;
+        }
+    }
+
+    fn recover(
+        &mut self,
+        now: Instant,
+        delivered: &Delivered,
+        advanced: u32,
+        duplicate: bool,
+        segment: &Segment,
+        cx: &mut Context<'_>,
+    ) {
+        let mut delivered_bytes = delivered.bytes;
+        if !self.sack {
+            if advanced > 0 {
+                self.recovery.duplicates = 0;
+            } else if duplicate {
+                self.recovery.duplicates = self.recovery.duplicates.saturating_add(1);
+                let counted = self.recovery.duplicate_bytes.saturating_add(self.snd.mss);
+                self.recovery.duplicate_bytes = counted.min(self.board.in_flight());
+                delivered_bytes += self.snd.mss;
+            }
+        }
+        if advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment) {
+            return self.undo_recovery(cx);
+        }
+        let over = advanced > 0 && self.snd.una.after_eq(self.recovery.recover);
+        match self.recovery.phase {
+            Phase::Fast(_) if over => {
+                let threshold = self.congestion.threshold();
+                self.congestion.set_window(threshold);
+                self.end_recovery();
+            }
+            Phase::Timeout if over => self.end_recovery(),
+            _ => {}
+        }
+        if !self.sack {
+            let mss = self.snd.mss;
+            match self.recovery.phase {
+                Phase::Open if duplicate && self.recovery.duplicates == DUP_THRESH => {
+                    // RFC 6582, 3.2, step 2: not for duplicates of what a timeout sent again.
+                    if self.snd.una.after_eq(self.recovery.recover) {
+                        self.board.mark_first_lost(mss);
+                        self.enter_fast_recovery(now, cx);
+                    }
+                }
+                // Step 3: a partial acknowledgment shows the next loss.
+                Phase::Fast(_) if advanced > 0 => self.board.mark_first_lost(mss),
+                _ => {}
+            }
+        }
+        self.detect_losses(now, delivered_bytes, advanced > 0, cx);
+        if self.recovery.is_open() && over {
+            // Kept close, so that it never lies half the sequence space behind.
+            self.recovery.recover = self.snd.una;
+        }
+    }
+
+    /// RACK, and the window in fast recovery. Also when the reordering timer fires.
+    pub(super) fn detect_losses(&mut self, now: Instant, delivered: u32, progress: bool, cx: &mut Context<'_>) {
+        let mut new_loss = 0;
+        self.timers.reorder = Instant::FAR_FUTURE;
+        let watch = self.board.sacked() > 0 || !self.recovery.is_open();
+        if self.sack && watch && !self.board.is_empty() {
+            let open = self.recovery.is_open();
+            let (lost, again) = self.rack.detect(now, &mut self.board, &self.rtt, !open, self.snd.mss);
+            new_loss = lost;
+            if let Some(at) = again {
+                self.timers.reorder = at;
+            }
+            if lost > 0 && open {
+                self.enter_fast_recovery(now, cx);
+            }
+        }
+        let pipe = self.in_flight();
+        if let Phase::Fast(rate) = &mut self.recovery.phase {
+            let threshold = self.congestion.threshold();
+            let allowance = rate.allowance(delivered, pipe, threshold, self.snd.mss, progress && new_loss == 0);
+            self.congestion.set_window(pipe.saturating_add(allowance));
+        }
+    }
+
+    /// RFC 6675, section 5, step 4.
+    fn enter_fast_recovery(&mut self, now: Instant, cx: &mut Context<'_>) {
+        cx.counters.fast_recoveries += 1;
+        let flight = self.board.outstanding();
+        self.recovery.undo = Some(Undo { windows: self.congestion.snapshot(), retransmitted: None });
+        self.congestion.congestion_event(now, flight);
+        self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));
+        self.recovery.recover = self.snd.nxt;
+        self.recovery.probe = None;
+        self.timers.tail_probe = Instant::FAR_FUTURE;
+    }
+
+    fn end_recovery(&mut self) {
+        self.recovery.phase = Phase::Open;
+        self.recovery.undo = None;
+        self.recovery.duplicates = 0;
+        self.recovery.duplicate_bytes = 0;
+        self.rack.recovered();
+    }
+
+    /// RFC 3522 (Eifel detection): the first acknowledgment that moves on echoes a timestamp from
+    /// before the retransmission, so it answers the original.
+    fn was_spurious(&mut self, segment: &Segment) -> bool {
+        // Only the first acknowledgment tells.
+        let sent = self.recovery.undo.and_then(|undo| undo.retransmitted);
+        let echo = self.timestamps.and(segment.options.timestamps).map(|option| option.echo);
+        match (sent, echo) {
+            (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)) => true,
+            (Some(_), _) => {
+                self.recovery.undo = None;
+                false
+            }
+            (None, _) => false,
+        }
+    }
+
+    /// RFC 4015.
+    fn undo_recovery(&mut self, cx: &mut Context<'_>) {
+        if self.recovery.phase == Phase::Timeout {
+            cx.counters.spurious_rtos += 1;
+        }
+        if let Some(undo) = self.recovery.undo {
+            self.congestion.undo(undo.windows);
+        }
+        self.board.unmark_lost();
+        self.end_recovery();
+    }
+
+    /// RFC 1191, section 6.4, and RFC 5927: a router takes only `mtu`. What is in flight goes
+    /// again in smaller pieces, without a change of the congestion window.
+    pub(in crate::tcp) fn packet_too_big(&mut self, mtu: u16) {
+        if mtu < self.snd.path_mtu {
+            self.snd.path_mtu = mtu;
+            if self.state.is_synchronized() && u32::from(mtu) < self.snd.mss + 40 {
+                self.board.mark_lost(|_| true);
+            }
+        }
+    }
+
+    /// RFC 5927, section 4.1: only an error about a segment that is out is believed.
+    pub(in crate::tcp) fn is_outstanding(&self, seq: SeqNum) -> bool {
+        seq.after_eq(self.snd.una) && seq.before(self.snd.nxt)
+    }
+
+    /// Whether our SYN was refused by an ICMP error that is hard while connecting.
+    pub(in crate::tcp) fn is_connecting(&self) -> bool {
+        matches!(self.state, State::SynSent | State::SynReceived)
+    }
+}

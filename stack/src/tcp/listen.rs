@@ -1,0 +1,251 @@
+//! Listeners, and connections in SYN_RCVD: small records, bounded, the oldest gives way.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use slab::Slab;
+
+use super::config::{ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
+use super::conn::TimestampState;
+use super::event::{ConnId, ListenerInfo};
+use super::rtt::Rtt;
+use super::timer::TimerQueue;
+use crate::seq::SeqNum;
+use crate::time::Instant;
+use crate::wire::tcp::{Flags, Options, Segment};
+
+/// A listener (RFC 9293, LISTEN).
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) options: ListenOptions,
+    pub(super) generation: u32,
+    /// Established connections that wait to be accepted.
+    pub(super) accept_queue: VecDeque<ConnId>,
+    /// Half-open records by age: slot and generation. Those that are gone stay until they come to
+    /// the front, or are swept.
+    order: VecDeque<(u32, u32)>,
+    half_open: usize,
+    /// The application waits for a connection.
+    pub(super) waits: bool,
+}
+
+impl Listener {
+    pub(super) fn new(address: Option<IpAddr>, port: u16, options: ListenOptions, generation: u32) -> Self {
+        Listener {
+            address,
+            port,
+            options,
+            generation,
+            accept_queue: VecDeque::new(),
+            order: VecDeque::new(),
+            half_open: 0,
+            waits: false,
+        }
+    }
+
+    /// Whether no further connection can wait here.
+    pub(super) fn is_full(&self) -> bool {
+        self.accept_queue.len() >= self.options.backlog.max(1)
+    }
+
+    pub(super) fn info(&self) -> ListenerInfo {
+        ListenerInfo {
+            address: self.address,
+            port: self.port,
+            accept_queue: self.accept_queue.len(),
+            syn_queue: self.half_open,
+            backlog: self.options.backlog,
+        }
+    }
+}
+
+/// A connection in SYN_RCVD that a listener will have.
+#[derive(Debug)]
+pub(super) struct SynRecord {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) iss: SeqNum,
+    pub(super) irs: SeqNum,
+    pub(super) peer_mss: Option<u16>,
+    /// The peer's window scale, if windows are scaled.
+    pub(super) peer_shift: Option<u8>,
+    pub(super) peer_window: u16,
+    pub(super) timestamps: Option<TimestampState>,
+    pub(super) sack: bool,
+    pub(super) nodelay: bool,
+    /// When the SYN,ACK went first.
+    pub(super) sent_at: Instant,
+    pub(super) retransmits: u8,
+    pub(super) listener: u32,
+    generation: u32,
+    resend_at: Instant,
+}
+
+impl SynRecord {
+    /// What a SYN to listener `listener` asks for.
+    pub(super) fn new(
+        now: Instant,
+        syn: &Segment,
+        iss: SeqNum,
+        timestamp_offset: u32,
+        listener: (u32, &Listener),
+        config: &TcpConfig,
+    ) -> Self {
+        let options = &syn.options;
+        let scale = options.window_scale.filter(|_| config.window_scaling);
+        let timestamps = options.timestamps.filter(|_| config.timestamps).map(|option| TimestampState {
+            offset: timestamp_offset,
+            recent: option.value,
+            recent_at: now,
+        });
+        SynRecord {
+            local: syn.destination,
+            remote: syn.source,
+            iss,
+            irs: syn.seq,
+            peer_mss: options.mss,
+            peer_shift: scale.map(|shift| shift.min(MAX_WINDOW_SHIFT)),
+            peer_window: syn.window,
+            timestamps,
+            sack: config.sack && options.sack_permitted,
+            nodelay: listener.1.options.nodelay,
+            sent_at: now,
+            retransmits: 0,
+            listener: listener.0,
+            generation: 0,
+            resend_at: now + config.initial_rto,
+        }
+    }
+
+    /// The window that the SYN,ACK offers: never scaled (RFC 7323, 2.2).
+    pub(super) fn offered_window(&self, config: &TcpConfig) -> u32 {
+        config.initial_receive.min(config.max_receive).min(u32::from(u16::MAX))
+    }
+
+    fn segment(&self, flags: Flags, seq: SeqNum, window: u32, options: Options) -> Segment {
+        Segment {
+            source: self.local,
+            destination: self.remote,
+            seq,
+            ack: self.irs + 1,
+            flags,
+            window: u16::try_from(window).unwrap_or(u16::MAX),
+            options,
+            payload: 0..0,
+            pieces: 1,
+        }
+    }
+
+    /// SYN,ACK. The MSS is put in when the path is known.
+    pub(super) fn syn_ack(&self, now: Instant, config: &TcpConfig) -> Segment {
+        let options = Options {
+            mss: None,
+            window_scale: self.peer_shift.map(|_| config.receive_shift()),
+            sack_permitted: self.sack,
+            timestamps: self.timestamps.map(|state| state.option(now)),
+            ..Options::default()
+        };
+        self.segment(Flags::SYN | Flags::ACK, self.iss, self.offered_window(config), options)
+    }
+
+    /// What answers a segment that does not belong here (RFC 5961).
+    pub(super) fn challenge_ack(&self, now: Instant, config: &TcpConfig) -> Segment {
+        let options = Options { timestamps: self.timestamps.map(|state| state.option(now)), ..Options::default() };
+        self.segment(Flags::ACK, self.iss + 1, self.offered_window(config), options)
+    }
+
+    /// A reset of the peer.
+    pub(super) fn reset(&self) -> Segment {
+        self.segment(Flags::RST | Flags::ACK, self.iss + 1, 0, Options::default())
+    }
+}
+
+/// All records in SYN_RCVD, with their timers.
+#[derive(Debug, Default)]
+pub(super) struct SynTable {
+    records: Slab<SynRecord>,
+    timers: TimerQueue,
+    generation: u32,
+}
+
+impl SynTable {
+    pub(super) fn get(&self, slot: u32) -> Option<&SynRecord> {
+        self.records.get(slot as usize)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SynRecord> {
+        self.records.iter().map(|(_, record)| record)
+    }
+
+    /// Puts a record in; the listener's oldest comes out if it has `limit` already.
+    pub(super) fn insert(
+        &mut self,
+        mut record: SynRecord,
+        listener: &mut Listener,
+        limit: usize,
+    ) -> (u32, Option<SynRecord>) {
+        let mut displaced = None;
+        if listener.half_open >= limit.max(1) {
+            while let Some((slot, generation)) = listener.order.pop_front() {
+                if self.is_current(slot, generation) {
+                    displaced = self.remove(slot, Some(listener));
+                    break;
+                }
+            }
+        }
+        if listener.order.len() > 2 * limit.max(16) {
+            let records = &self.records;
+            listener.order.retain(|&(slot, generation)| {
+                records.get(slot as usize).is_some_and(|record| record.generation == generation)
+            });
+        }
+        self.generation = self.generation.wrapping_add(1);
+        record.generation = self.generation;
+        let resend_at = record.resend_at;
+        // Records are fewer than 2^32: each takes more than a byte.
+        let slot = self.records.insert(record) as u32;
+        self.timers.set(slot, resend_at);
+        listener.order.push_back((slot, self.generation));
+        listener.half_open += 1;
+        (slot, displaced)
+    }
+
+    fn is_current(&self, slot: u32, generation: u32) -> bool {
+        self.records.get(slot as usize).is_some_and(|record| record.generation == generation)
+    }
+
+    /// Takes a record out.
+    pub(super) fn remove(&mut self, slot: u32, listener: Option<&mut Listener>) -> Option<SynRecord> {
+        let record = self.records.try_remove(slot as usize)?;
+        self.timers.remove(slot);
+        if let Some(listener) = listener {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+        Some(record)
+    }
+
+    /// The records of a listener that goes.
+    pub(super) fn of_listener(&self, listener: &Listener) -> Vec<u32> {
+        let current = listener.order.iter().filter(|&&(slot, generation)| self.is_current(slot, generation));
+        current.map(|&(slot, _)| slot).collect()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// A record whose SYN,ACK is due again (RFC 6298), with its timer set for the next time.
+    pub(super) fn pop_due(&mut self, now: Instant, config: &TcpConfig) -> Option<u32> {
+        let slot = self.timers.pop(now)?;
+        if let Some(record) = self.records.get_mut(slot as usize) {
+            record.retransmits = record.retransmits.saturating_add(1);
+            let mut timeout = Rtt::new();
+            (0..record.retransmits).for_each(|_| timeout.back_off());
+            record.resend_at = now + timeout.timeout(config);
+            self.timers.set(slot, record.resend_at);
+        }
+        Some(slot)
+    }
+}

@@ -1,0 +1,420 @@
+//! TCP (RFC 9293), sans-IO.
+//!
+//! Segments go in by [`Tcp::receive`], time by [`Tcp::handle_timeout`], calls of applications by
+//! [`Tcp::listen`], [`Tcp::connect`], [`Tcp::send`], [`Tcp::recv`] and their like. After any of
+//! them packets may wait for [`Tcp::poll_transmit`], events for [`Tcp::poll_event`] and
+//! [`Tcp::poll_flow`], and [`Tcp::next_deadline`] may have changed.
+//!
+//! | file | what |
+//! |---|---|
+//! | `socket.rs` | the calls of applications |
+//! | `handshake.rs`, `listen.rs` | passive opens: listeners, SYN_RCVD records, accept queues |
+//! | `conn/` | a connection |
+//! | `time_wait.rs` | what is left of it |
+//! | `send_buffer.rs`, `receive_queue.rs`, `reassembly.rs`, `piece.rs`, `chunk.rs` | bytes |
+//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `congestion/` | loss and rate |
+//! | `demux.rs`, `timer.rs`, `isn.rs`, `reply.rs` | what all share |
+
+mod chunk;
+mod config;
+mod congestion;
+mod conn;
+mod counters;
+mod demux;
+mod event;
+mod handshake;
+mod isn;
+mod listen;
+mod piece;
+mod rack;
+mod reassembly;
+mod receive_queue;
+mod recovery;
+mod reply;
+mod rtt;
+mod scoreboard;
+mod send_buffer;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod time_wait;
+mod timer;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+use slab::Slab;
+
+use crate::egress::{Egress, Paths};
+use crate::packet::{Packet, Pool};
+use crate::seq::SeqNum;
+use crate::time::Instant;
+use crate::wire::tcp::Segment;
+use chunk::ChunkPool;
+pub use config::{CongestionControl, Keepalive, ListenOptions, TcpConfig};
+use conn::{Connection, Context, Turn};
+pub use counters::TcpCounters;
+use demux::{Demux, Slot};
+pub use event::{
+    CloseReason, ConnId, ConnInfo, ConnectError, FlowEvent, IcmpError, ListenError, ListenerId, ListenerInfo,
+    SocketError, State, TcpEvent,
+};
+use isn::Secrets;
+use listen::{Listener, SynTable};
+use piece::Memory;
+use reply::{Replies, mss_of, transmit};
+use time_wait::{Disposition, TimeWait, TimeWaitTable};
+use timer::TimerQueue;
+
+/// All listeners, connections and TIME_WAIT records of one stack.
+#[derive(Debug)]
+pub struct Tcp {
+    config: TcpConfig,
+    secrets: Secrets,
+    demux: Demux,
+    listeners: Slab<Listener>,
+    half_open: SynTable,
+    connections: Slab<Box<Connection>>,
+    time_wait: TimeWaitTable,
+    timers: TimerQueue,
+    /// Connections that may have something to send, each once, in the order of their turns.
+    turns: VecDeque<u32>,
+    replies: Replies,
+    events: VecDeque<TcpEvent>,
+    flows: VecDeque<FlowEvent>,
+    chunks: ChunkPool,
+    counters: TcpCounters,
+    generation: u32,
+}
+
+impl Tcp {
+    /// An empty TCP. Everything random in it comes from `seed`: secret, in a stack that strangers
+    /// can reach.
+    pub fn new(config: TcpConfig, seed: u64) -> Self {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Tcp {
+            secrets: Secrets::new((random.next_u64(), random.next_u64())),
+            demux: Demux::new(random.next_u64()),
+            listeners: Slab::new(),
+            half_open: SynTable::default(),
+            connections: Slab::new(),
+            time_wait: TimeWaitTable::default(),
+            timers: TimerQueue::default(),
+            turns: VecDeque::new(),
+            replies: Replies::new(config.max_replies),
+            events: VecDeque::new(),
+            flows: VecDeque::new(),
+            chunks: ChunkPool::default(),
+            counters: TcpCounters::default(),
+            generation: 0,
+            config,
+        }
+    }
+
+    /// Takes in a segment for an address of this stack, its checksum verified. `packet` is the
+    /// packet that [`Segment::payload`] lies in; it is kept until read, or goes to `pool`.
+    pub fn receive(&mut self, now: Instant, segment: Segment, packet: Packet, pool: &mut Pool) {
+        self.counters.in_segs += u64::from(segment.pieces);
+        match self.demux.find(segment.destination, segment.source) {
+            Some(Slot::Connection(index)) => return self.connection_segment(now, index, &segment, packet, pool),
+            Some(Slot::SynReceived(slot)) => return self.half_open_segment(now, slot, &segment, packet, pool),
+            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment),
+            None => self.unknown_segment(now, &segment, None),
+        }
+        pool.give(packet);
+    }
+
+    fn connection_segment(&mut self, now: Instant, index: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
+        self.with_connection(index, pool, |conn, cx, memory| {
+            conn.segment_arrives(now, segment, packet, cx, memory);
+        });
+        self.settle(now, index);
+    }
+
+    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment) {
+        let Some(record) = self.time_wait.get_mut(slot) else { return };
+        match record.segment_arrives(now, segment, self.config.time_wait) {
+            Disposition::Ignored => {}
+            Disposition::Answer(answer) => self.replies.push(answer, &mut self.counters),
+            Disposition::NewConnection { iss } => {
+                if self.demux.listener(segment.destination).is_some() {
+                    self.remove_time_wait(slot);
+                    self.counters.time_wait_reused += 1;
+                }
+                self.unknown_segment(now, segment, Some(iss));
+            }
+        }
+    }
+
+    fn remove_time_wait(&mut self, slot: u32) {
+        if let Some(record) = self.time_wait.remove(slot) {
+            self.demux.remove(record.local, record.remote);
+            self.ended(record.local, record.remote, record.instance);
+        }
+    }
+
+    /// Fires what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant, pool: &mut Pool) {
+        while let Some(index) = self.timers.pop(now) {
+            self.with_connection(index, pool, |conn, cx, memory| conn.handle_timeout(now, cx, memory));
+            self.settle(now, index);
+        }
+        while let Some(slot) = self.half_open.pop_due(now, &self.config) {
+            self.half_open_due(now, slot);
+        }
+        while let Some(record) = self.time_wait.pop_expired(now) {
+            self.demux.remove(record.local, record.remote);
+            self.ended(record.local, record.remote, record.instance);
+        }
+    }
+
+    /// When [`handle_timeout`](Tcp::handle_timeout) is to be called next. It may come early.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.timers.next(), self.half_open.next_deadline(), self.time_wait.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Sends up to `budget` packets, connections in turn; `true` if more wait.
+    pub fn poll_transmit(&mut self, now: Instant, paths: &dyn Paths, out: &mut dyn Egress, mut budget: usize) -> bool {
+        while budget > 0
+            && let Some(reply) = self.replies.pop()
+        {
+            self.transmit_reply(reply, paths, out);
+            budget -= 1;
+        }
+        while budget > 0
+            && let Some(index) = self.turns.pop_front()
+        {
+            let Some(conn) = self.connections.get_mut(index as usize) else { continue };
+            conn.queued = false;
+            let path = paths.path(conn.local.ip(), conn.remote.ip());
+            let cx = &mut Context { config: &self.config, counters: &mut self.counters, replies: &mut self.replies };
+            let turn = conn.turn(now, path, out, cx);
+            self.timers.set(index, conn.next_deadline());
+            if turn == Turn::Sent {
+                conn.queued = true;
+                self.turns.push_back(index);
+                budget -= 1;
+            }
+        }
+        !self.turns.is_empty() || !self.replies.is_empty()
+    }
+
+    fn transmit_reply(&mut self, mut reply: Segment, paths: &dyn Paths, out: &mut dyn Egress) {
+        let Some(path) = paths.path(reply.source.ip(), reply.destination.ip()) else {
+            self.counters.no_route += 1;
+            return;
+        };
+        if reply.flags.syn() {
+            reply.options.mss = Some(mss_of(&path, reply.source.is_ipv4()));
+        }
+        transmit(&reply, &[], None, &path, out);
+        self.counters.out_segs += 1;
+    }
+
+    /// The next event for a socket.
+    pub fn poll_event(&mut self) -> Option<TcpEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next event for the VIPA function.
+    pub fn poll_flow(&mut self) -> Option<FlowEvent> {
+        self.flows.pop_front()
+    }
+
+    /// Answers a segment as a stack does that has no such connection and no such listener
+    /// (R6, R20), whatever connections there are.
+    pub fn reset_for(&mut self, segment: &Segment) {
+        self.replies.reset(segment, &mut self.counters);
+    }
+
+    /// An ICMP error came about a segment with sequence number `seq` that `local` sent to `remote`.
+    /// It is believed only if that segment is out (RFC 5927, section 4.1).
+    pub fn icmp_error(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        seq: SeqNum,
+        error: IcmpError,
+        pool: &mut Pool,
+    ) {
+        let Some(Slot::Connection(index)) = self.demux.find(local, remote) else { return };
+        self.with_connection(index, pool, |conn, _, memory| {
+            if !conn.is_outstanding(seq) {
+                return;
+            }
+            match error {
+                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(mtu),
+                // RFC 5927, section 4: hard only while connecting.
+                IcmpError::PortUnreachable if conn.is_connecting() => conn.fail(CloseReason::Refused, memory),
+                IcmpError::PortUnreachable | IcmpError::Soft => {}
+            }
+        });
+        self.settle(now, index);
+    }
+
+    /// All connections, SYN_RCVD and TIME_WAIT ones included, in no particular order.
+    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> {
+        let full = self.connections.iter().filter(|(_, conn)| !conn.detached).map(|(_, conn)| ConnInfo {
+            local: conn.local,
+            remote: conn.remote,
+            state: conn.state,
+            send_queue: conn.send.len(),
+            receive_queue: conn.receive.len(),
+            instance: conn.instance,
+            passive: conn.passive,
+            held: conn.held,
+        });
+        let small = |local, remote, state, instance, passive| ConnInfo {
+            local,
+            remote,
+            state,
+            send_queue: 0,
+            receive_queue: 0,
+            instance,
+            passive,
+            held: false,
+        };
+        let half_open = self.half_open.iter();
+        let half_open =
+            half_open.map(move |record| small(record.local, record.remote, State::SynReceived, record.irs.0, true));
+        let time_wait = self.time_wait.iter();
+        let time_wait = time_wait
+            .map(move |record| small(record.local, record.remote, State::TimeWait, record.instance, record.passive));
+        full.chain(half_open).chain(time_wait)
+    }
+
+    /// All listeners.
+    pub fn listeners(&self) -> impl Iterator<Item = ListenerInfo> {
+        self.listeners.iter().map(|(_, listener)| listener.info())
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &TcpCounters {
+        &self.counters
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TcpConfig {
+        &self.config
+    }
+
+    /// Lends a connection what it needs of the rest.
+    fn with_connection<R>(
+        &mut self,
+        index: u32,
+        pool: &mut Pool,
+        call: impl FnOnce(&mut Connection, &mut Context<'_>, &mut Memory<'_>) -> R,
+    ) -> Option<R> {
+        let conn = self.connections.get_mut(index as usize)?;
+        let mut cx = Context { config: &self.config, counters: &mut self.counters, replies: &mut self.replies };
+        let mut memory = Memory { pool, chunks: &mut self.chunks };
+        Some(call(conn, &mut cx, &mut memory))
+    }
+
+    /// After a connection has moved: its turn, its timer, its events, its end.
+    fn settle(&mut self, now: Instant, index: u32) {
+        let Some(conn) = self.connections.get_mut(index as usize) else { return };
+        let id = ConnId { index, generation: conn.generation };
+        if conn.held {
+            if conn.waits.connected && conn.state.is_synchronized() {
+                conn.waits.connected = false;
+                self.events.push_back(TcpEvent::Connected(id));
+            }
+            if conn.waits.read && conn.readable() {
+                conn.waits.read = false;
+                self.events.push_back(TcpEvent::Readable(id));
+            }
+            if conn.waits.write && conn.writable() {
+                conn.waits.write = false;
+                self.events.push_back(TcpEvent::Writable(id));
+            }
+        }
+        if conn.detached {
+            if !conn.held {
+                self.connections.remove(index as usize);
+            }
+            return;
+        }
+        match conn.state {
+            State::TimeWait => self.enter_time_wait(now, index),
+            State::Closed => self.leave(index),
+            _ => {
+                self.timers.set(index, conn.next_deadline());
+                if !conn.queued {
+                    conn.queued = true;
+                    self.turns.push_back(index);
+                }
+            }
+        }
+    }
+
+    /// A small record takes the place of the connection; what the application has not read stays.
+    fn enter_time_wait(&mut self, now: Instant, index: u32) {
+        let Some(conn) = self.connections.get_mut(index as usize) else { return };
+        conn.detached = true;
+        conn.stop_sending(&mut self.chunks);
+        let (local, remote) = (conn.local, conn.remote);
+        let record = TimeWait::new(
+            (local, remote),
+            (conn.snd.nxt, conn.rcv.nxt),
+            conn.timestamps,
+            (conn.instance, conn.passive),
+            now + self.config.time_wait,
+        );
+        // The FIN that led here is to be acknowledged.
+        self.replies.push(record.acknowledgment(now), &mut self.counters);
+        let (slot, displaced) = self.time_wait.insert(record, self.config.max_time_wait);
+        self.demux.insert(local, remote, Slot::TimeWait(slot));
+        self.counters.time_wait += 1;
+        self.timers.remove(index);
+        if !conn.held {
+            self.connections.remove(index as usize);
+        }
+        if let Some(old) = displaced {
+            self.counters.time_wait_overflow += 1;
+            self.demux.remove(old.local, old.remote);
+            self.ended(old.local, old.remote, old.instance);
+        }
+    }
+
+    /// CLOSED: nothing is left but what the application still has.
+    fn leave(&mut self, index: u32) {
+        let Some(conn) = self.connections.get_mut(index as usize) else { return };
+        conn.detached = true;
+        let (local, remote, instance) = (conn.local, conn.remote, conn.instance);
+        if conn.held
+            && let Some(reason) = conn.error
+        {
+            self.events.push_back(TcpEvent::Closed(ConnId { index, generation: conn.generation }, reason));
+        }
+        self.timers.remove(index);
+        if !conn.held {
+            self.connections.remove(index as usize);
+        }
+        self.demux.remove(local, remote);
+        self.ended(local, remote, instance);
+    }
+
+    fn opened(&mut self, local: SocketAddr, remote: SocketAddr, instance: u32, passive: bool) {
+        self.flow(FlowEvent::Opened { local, remote, instance, passive });
+    }
+
+    fn ended(&mut self, local: SocketAddr, remote: SocketAddr, instance: u32) {
+        self.flow(FlowEvent::Ended { local, remote, instance });
+    }
+
+    fn flow(&mut self, event: FlowEvent) {
+        if self.config.flow_events {
+            self.flows.push_back(event);
+        }
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
+    }
+}

@@ -1,0 +1,125 @@
+//! RACK: loss detection by time (RFC 8985, section 6).
+
+use core::time::Duration;
+
+use super::rtt::Rtt;
+use super::scoreboard::{Record, Scoreboard};
+use crate::seq::SeqNum;
+use crate::time::Instant;
+
+/// Recoveries for which a wider reordering window is kept.
+const REO_WND_PERSIST: u8 = 16;
+/// SACKed segments that stand for a loss while no reordering was seen.
+pub(super) const DUP_THRESH: u32 = 3;
+/// A reordering timer below this would fire before the receiver could have answered: drivers
+/// hand packets over in batches.
+const MIN_TIMER: Duration = Duration::from_millis(1);
+
+/// Where RACK stands.
+#[derive(Debug, Default)]
+pub(super) struct Rack {
+    /// The latest sent of all segments that were delivered, and when (RACK.segment, RACK.xmit_ts,
+    /// RACK.end_seq).
+    latest: Option<(Instant, SeqNum)>,
+    rtt: Duration,
+    /// RACK.fack: the highest sequence number delivered.
+    highest: Option<SeqNum>,
+    reordering_seen: bool,
+    /// RACK.reo_wnd_mult, less one.
+    extra_mult: u8,
+    persist: u8,
+    /// RACK.dsack_round.
+    dsack_round: Option<SeqNum>,
+}
+
+/// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
+fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
+    a.0 > b.0 || (a.0 == b.0 && a.1.after(b.1))
+}
+
+impl Rack {
+    /// Steps 1 to 3 for one range that was delivered. `echoed` is when the timestamp that came
+    /// back was made, if there is one.
+    pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
+        let sample = now.since(record.sent_at);
+        // Step 2: an acknowledgment that may be for the first transmission says nothing.
+        if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
+            return;
+        }
+        if self.latest.is_none_or(|latest| sent_after((record.sent_at, record.end), latest)) {
+            self.latest = Some((record.sent_at, record.end));
+            self.rtt = sample;
+        }
+        // Step 3.
+        match self.highest {
+            Some(highest) if record.end.before(highest) => {
+                if !record.retransmitted {
+                    self.reordering_seen = true;
+                }
+            }
+            _ => self.highest = Some(record.end),
+        }
+    }
+
+    /// A DSACK came: the window was too small (step 4).
+    pub(super) fn dsack(&mut self, una: SeqNum, nxt: SeqNum) {
+        if self.dsack_round.is_some_and(|round| una.after_eq(round)) {
+            self.dsack_round = None;
+        }
+        if self.dsack_round.is_none() {
+            self.dsack_round = Some(nxt);
+            self.extra_mult = self.extra_mult.saturating_add(1).min(15);
+            self.persist = REO_WND_PERSIST;
+        }
+    }
+
+    /// A recovery is over (step 4).
+    pub(super) fn recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            self.extra_mult = 0;
+        }
+    }
+
+    fn reordering_window(&self, rtt: &Rtt, in_recovery: bool, sacked_segments: u32) -> Duration {
+        if !self.reordering_seen && (in_recovery || sacked_segments >= DUP_THRESH) {
+            return Duration::ZERO;
+        }
+        let minimum = rtt.minimum().unwrap_or_default();
+        let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
+        window.min(rtt.smoothed().unwrap_or(window))
+    }
+
+    /// Step 5: takes for lost what was sent long enough before the latest delivery. Returns the
+    /// bytes, and when to look again.
+    pub(super) fn detect(
+        &self,
+        now: Instant,
+        board: &mut Scoreboard,
+        rtt: &Rtt,
+        in_recovery: bool,
+        mss: u32,
+    ) -> (u32, Option<Instant>) {
+        let Some(latest) = self.latest else { return (0, None) };
+        let window = self.reordering_window(rtt, in_recovery, board.sacked() / mss.max(1));
+        let mut again: Option<Instant> = None;
+        let bytes = board.mark_lost(|record| {
+            if !sent_after(latest, (record.sent_at, record.end)) {
+                return false;
+            }
+            let due = record.sent_at + self.rtt + window;
+            if due <= now {
+                return true;
+            }
+            again = Some(again.map_or(due, |again| again.max(due)));
+            false
+        });
+        (bytes, again.map(|due| due.max(now + MIN_TIMER)))
+    }
+
+    /// Section 6.3: what to take for lost at a retransmission timeout.
+    pub(super) fn mark_lost_on_timeout(&self, now: Instant, board: &mut Scoreboard, una: SeqNum, rtt: &Rtt) {
+        let window = self.reordering_window(rtt, true, 0);
+        board.mark_lost(|record| record.start == una || record.sent_at + self.rtt + window <= now);
+    }
+}
