@@ -4,13 +4,20 @@
 //! The same code runs on a TUN device, in the deterministic simulator and under the fuzzers.
 
 pub mod egress;
+pub mod home;
+pub mod icmp;
 pub mod packet;
+pub mod reassembly;
+pub mod route;
 pub mod seq;
+mod stack;
 pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod wire;
 
 pub use egress::{Egress, LinkId, Path, Paths, Transmit};
 pub use packet::{Checksum, Offload, Packet, Pool, Segmentation};
 pub use seq::SeqNum;
+pub use stack::{Config, IpCounters, OpenError, SendError, Stack};
 pub use time::Instant;

@@ -78,3 +78,35 @@ pub fn emit(header: &Header, buffer: &mut [u8]) -> usize {
         _ => panic!("addresses of two families in one packet"),
     }
 }
+
+/// One hop less (RFC 1624): the header checksum of IPv4 is updated, not computed anew.
+pub fn decrement_hop_limit(packet: &mut [u8]) {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) if packet.len() >= 20 => {
+            let old = u16::from_be_bytes([packet[8], packet[9]]);
+            packet[8] = packet[8].saturating_sub(1);
+            let new = u16::from_be_bytes([packet[8], packet[9]]);
+            let sum = u16::from_be_bytes([packet[10], packet[11]]);
+            // HC' = ~(~HC + ~m + m')
+            let sum = !checksum::fold(u64::from(!sum) + u64::from(!old) + u64::from(new));
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        }
+        Some(6) if packet.len() >= 40 => packet[7] = packet[7].saturating_sub(1),
+        _ => {}
+    }
+}
+
+/// Makes an IPv4 header one of a fragment: `offset` and `length` in bytes of payload.
+///
+/// # Panics
+/// If `header` is shorter than 20 bytes: the caller has read it.
+pub fn set_fragment(header: &mut [u8], offset: usize, more: bool, length: usize) {
+    let total = u16::try_from(header.len() + length).unwrap_or(u16::MAX);
+    // 13 bits, in units of eight bytes.
+    let field = u16::try_from(offset / 8).unwrap_or(0x1fff) & 0x1fff | if more { 0x2000 } else { 0 };
+    header[2..4].copy_from_slice(&total.to_be_bytes());
+    header[6..8].copy_from_slice(&field.to_be_bytes());
+    header[10..12].fill(0);
+    let sum = !checksum::fold(checksum::sum(header));
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}

@@ -1,5 +1,8 @@
 //! Wire formats, apart from their meaning.
 
 pub mod checksum;
+pub mod datagram;
+pub mod flow;
 pub mod ip;
+pub mod segment;
 pub mod tcp;

@@ -19,7 +19,8 @@ const MAX_ECHO_AGE_MS: u32 = 3_600_000;
 #[derive(Default)]
 struct Delivered {
     bytes: u32,
-    /// Age of the oldest range that was sent once: the RTT sample.
+    /// Age of the oldest range that was sent once: the RTT sample. There is none if a repaired loss
+    /// is among the ranges: the others may have waited for it at the receiver.
     oldest: Option<Duration>,
     /// Age of the newest one.
     newest: Option<Duration>,
@@ -103,13 +104,16 @@ impl Connection {
             }
         }
         let mut oldest = None;
+        let mut repaired = false;
         let mut newest: Option<Duration> = None;
         let mut note = |record: &Record| {
             // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
             rack.delivered(now, record, rtt, echo_is_older);
-            if !record.retransmitted {
+            if record.retransmitted {
+                repaired = true;
+            } else {
                 let age = now.since(record.sent_at);
                 oldest.get_or_insert(age);
                 newest = Some(newest.map_or(age, |newest| newest.min(age)));
@@ -130,8 +134,10 @@ impl Connection {
                 delivered.bytes -= counted;
             }
         }
-        delivered.oldest = oldest;
-        delivered.newest = newest;
+        if !repaired {
+            delivered.oldest = oldest;
+            delivered.newest = newest;
+        }
         delivered
     }
 

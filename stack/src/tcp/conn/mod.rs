@@ -363,7 +363,11 @@ impl Connection {
 
     /// The sequence number of the first byte in the send buffer.
     fn data_start(&self) -> SeqNum {
-        self.snd.una.latest(self.snd.iss + 1)
+        // Told apart by the state: the sequence numbers themselves come round every 4 GiB.
+        match self.state {
+            State::SynSent | State::SynReceived => self.snd.iss + 1,
+            _ => self.snd.una,
+        }
     }
 
     /// The sequence number after the last byte in the send buffer: the FIN's, if there is one.
@@ -417,5 +421,20 @@ impl Connection {
     /// Bytes that options take from every segment.
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+}
+impl Connection {
+    pub(super) fn debug(&self) -> String {
+        format!(
+            "cwnd {:?} flight {} lost {} dup {} phase {:?} recover {} rto {:?} rtt {:?}",
+            self.congestion.snapshot(),
+            self.board.in_flight(),
+            self.board.outstanding() - self.board.in_flight(),
+            self.recovery.duplicate_bytes,
+            self.recovery.phase,
+            self.recovery.recover - self.snd.iss,
+            self.timers.retransmit,
+            self.rtt
+        )
     }
 }

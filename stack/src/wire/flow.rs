@@ -1,0 +1,82 @@
+//! The least of a packet that a router of connections has to know, found without checking more.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::ip::protocol;
+use super::tcp::Flags;
+use crate::seq::SeqNum;
+
+/// Which packet belongs to which flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Source address, and port where the protocol has ports and this is no later fragment.
+    pub source: SocketAddr,
+    /// Destination address and port.
+    pub destination: SocketAddr,
+    /// Protocol number.
+    pub protocol: u8,
+    /// TCP's control bits; none for other protocols.
+    pub flags: Flags,
+    /// TCP's sequence number; zero for other protocols.
+    pub seq: SeqNum,
+    /// Whether the packet is a fragment.
+    pub fragment: bool,
+}
+
+fn bytes<const N: usize>(packet: &[u8], at: usize) -> Option<[u8; N]> {
+    packet.get(at..at + N)?.try_into().ok()
+}
+
+fn u16_at(packet: &[u8], at: usize) -> Option<u16> {
+    bytes(packet, at).map(u16::from_be_bytes)
+}
+
+impl Flow {
+    /// Looks into `packet`; `None` if it is no IP packet, or too short for what it should hold.
+    pub fn peek(packet: &[u8]) -> Option<Flow> {
+        let (source, destination, protocol, at, fragment, later): (IpAddr, IpAddr, u8, usize, bool, bool) =
+            match packet.first()? >> 4 {
+                4 => {
+                    let at = usize::from(packet[0] & 0x0f) * 4;
+                    let source: [u8; 4] = bytes(packet, 12)?;
+                    let destination: [u8; 4] = bytes(packet, 16)?;
+                    let fragment = u16_at(packet, 6)?;
+                    if at < 20 {
+                        return None;
+                    }
+                    let later = fragment & 0x1fff != 0;
+                    let source = Ipv4Addr::from(source).into();
+                    let destination = Ipv4Addr::from(destination).into();
+                    (source, destination, packet[9], at, fragment & 0x3fff != 0, later)
+                }
+                6 => {
+                    let source: [u8; 16] = bytes(packet, 8)?;
+                    let destination: [u8; 16] = bytes(packet, 24)?;
+                    let source = Ipv6Addr::from(source).into();
+                    let destination = Ipv6Addr::from(destination).into();
+                    (source, destination, packet[6], 40, false, false)
+                }
+                _ => return None,
+            };
+        let mut flow = Flow {
+            source: SocketAddr::new(source, 0),
+            destination: SocketAddr::new(destination, 0),
+            protocol,
+            flags: Flags::default(),
+            seq: SeqNum::default(),
+            fragment,
+        };
+        if later {
+            return Some(flow);
+        }
+        if protocol == protocol::TCP || protocol == protocol::UDP {
+            flow.source.set_port(u16_at(packet, at)?);
+            flow.destination.set_port(u16_at(packet, at + 2)?);
+        }
+        if protocol == protocol::TCP {
+            flow.seq = SeqNum(u32::from_be_bytes(bytes(packet, at + 4)?));
+            flow.flags = Flags(*packet.get(at + 13)?);
+        }
+        Some(flow)
+    }
+}
