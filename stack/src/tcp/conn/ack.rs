@@ -19,10 +19,11 @@ const MAX_ECHO_AGE_MS: u32 = 3_600_000;
 #[derive(Default)]
 struct Delivered {
     bytes: u32,
-    /// Age of the oldest range that was sent once: the RTT sample. There is none if a repaired loss
-    /// is among the ranges: the others may have waited for it at the receiver.
-    oldest: Option<Duration>,
-    /// Age of the newest one.
+    /// The RTT sample: the age of the oldest range, if all were sent once. If a repaired loss is
+    /// among them, the others may have waited for it at the receiver; then the age of what was
+    /// retransmitted counts, if the timestamp tells which transmission is answered.
+    sample: Option<Duration>,
+    /// Age of the newest range, if all were sent once.
     newest: Option<Duration>,
     dsack: bool,
 }
@@ -56,7 +57,12 @@ impl Connection {
         if !had_flight {
             return;
         }
-        self.sample_rtt(now, segment, &delivered, advanced);
+        if delivered.bytes > 0 {
+            self.rtt.reset_backoff();
+        }
+        if let Some(sample) = delivered.sample {
+            self.rtt.sample(now, sample);
+        }
         if advanced > 0 {
             self.arm_user_timeout(now, true);
         }
@@ -105,18 +111,29 @@ impl Connection {
         }
         let mut oldest = None;
         let mut repaired = false;
+        let mut retransmission = None;
+        let clock = TimestampState::clock(offset, now);
         let mut newest: Option<Duration> = None;
         let mut note = |record: &Record| {
             // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
             rack.delivered(now, record, rtt, echo_is_older);
-            if record.retransmitted {
-                repaired = true;
-            } else {
-                let age = now.since(record.sent_at);
+            let age = now.since(record.sent_at);
+            if !record.retransmitted {
                 oldest.get_or_insert(age);
                 newest = Some(newest.map_or(age, |newest| newest.min(age)));
+                return;
+            }
+            repaired = true;
+            let since_echo = echo.filter(|&echo| echo != 0).map(|echo| clock.wrapping_sub(echo));
+            match since_echo {
+                Some(_) if !echo_is_older => retransmission = Some(age),
+                // Too early for an answer to the retransmission: the original was slow.
+                Some(ms) if rtt.minimum().is_some_and(|minimum| age < minimum) && ms < MAX_ECHO_AGE_MS => {
+                    retransmission = Some(Duration::from_millis(u64::from(ms)));
+                }
+                _ => {}
             }
         };
         delivered.bytes = board.acknowledge(ack, &mut note);
@@ -134,29 +151,9 @@ impl Connection {
                 delivered.bytes -= counted;
             }
         }
-        if !repaired {
-            delivered.oldest = oldest;
-            delivered.newest = newest;
-        }
+        delivered.sample = if repaired { retransmission } else { oldest };
+        delivered.newest = if repaired { None } else { newest };
         delivered
-    }
-
-    /// RFC 6298, section 3, and RFC 7323, section 4.
-    fn sample_rtt(&mut self, now: Instant, segment: &Segment, delivered: &Delivered, advanced: u32) {
-        if advanced == 0 && delivered.bytes == 0 {
-            return;
-        }
-        self.rtt.reset_backoff();
-        if let Some(age) = delivered.oldest {
-            self.rtt.sample(now, age);
-        } else if advanced > 0
-            && let (Some(state), Some(option)) = (self.timestamps, segment.options.timestamps)
-        {
-            let age = TimestampState::clock(state.offset, now).wrapping_sub(option.echo);
-            if option.echo != 0 && age < MAX_ECHO_AGE_MS {
-                self.rtt.sample(now, Duration::from_millis(u64::from(age.max(1))));
-            }
-        }
     }
 
     /// RFC 9293, 3.10.7.4: SND.WND, SND.WL1, SND.WL2. Says whether the window changed.

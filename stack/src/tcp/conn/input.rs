@@ -162,7 +162,7 @@ impl Connection {
                     self.answer_unacceptable(now, segment, cx);
                     return Some(packet);
                 }
-                Some(_) => {}
+                Some(_) => self.update_timestamp(now, segment),
             }
         }
         if self.state == State::SynReceived && flags.syn() && !flags.rst() && segment.seq == self.rcv.irs {
@@ -217,7 +217,6 @@ impl Connection {
         if let Some(keepalive) = &mut self.keepalive {
             keepalive.unanswered = 0;
         }
-        self.update_timestamp(now, segment);
         self.acknowledged(now, segment, cx, memory);
         if self.fin_acknowledged() {
             match self.state {
@@ -292,10 +291,12 @@ impl Connection {
         self.ack_due = AckDue::Now;
     }
 
-    /// RFC 7323, 4.3, rule 2.
+    /// RFC 7323, 4.3, rule 2, with BSD's bound: the segment reaches to Last.ACK.sent. So the answer
+    /// to a retransmission echoes it, not what it repeats.
     fn update_timestamp(&mut self, now: Instant, segment: &Segment) {
+        let spans = segment.seq.before_eq(self.rcv.acked) && segment.end().after_eq(self.rcv.acked);
         if let (Some(state), Some(option)) = (&mut self.timestamps, segment.options.timestamps)
-            && segment.seq.before_eq(self.rcv.acked)
+            && spans
             && !SeqNum(option.value).before(SeqNum(state.recent))
         {
             state.recent = option.value;
