@@ -5,9 +5,6 @@ use std::collections::VecDeque;
 use super::piece::{IN_PLACE, Memory, Piece};
 use crate::packet::Packet;
 
-/// Places for pieces that an idle connection may keep.
-const IDLE_CAPACITY: usize = 4;
-
 /// The queue. It knows what its bytes occupy; who fills it keeps the bound on both.
 #[derive(Debug, Default)]
 pub(super) struct ReceiveQueue {
@@ -108,8 +105,14 @@ impl ReceiveQueue {
         self.forget_if_empty();
     }
 
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.footprint + self.pieces.capacity() * size_of::<Piece>()
+    }
+
+    /// An idle connection keeps no memory.
     fn forget_if_empty(&mut self) {
-        if self.pieces.is_empty() && self.pieces.capacity() > IDLE_CAPACITY {
+        if self.pieces.is_empty() {
             self.pieces = VecDeque::new();
         }
     }

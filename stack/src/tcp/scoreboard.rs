@@ -260,6 +260,11 @@ impl Scoreboard {
         self.lost = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        self.records.capacity() * size_of::<Record>()
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         *self = Scoreboard::default();

@@ -72,9 +72,10 @@ impl Connection {
             && !window_changed
             && !self.board.is_empty();
         self.tail_probe_acknowledged(now, ack, advanced, delivered.dsack);
-        self.recover(now, &delivered, advanced, duplicate, segment, cx);
+        let flight = self.snd.nxt - before;
+        self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
 
-        if delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
+        if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
             self.congestion.acked(&Acked {
                 now,
                 bytes: delivered.bytes,
@@ -143,13 +144,11 @@ impl Connection {
                 delivered.bytes += board.sack(*block, &mut note);
             }
         }
-        if !self.sack {
-            // Duplicates have counted this already.
-            let counted = delivered.bytes.min(recovery.duplicate_bytes);
-            if ack.after(snd.una) {
-                recovery.duplicate_bytes = 0;
-                delivered.bytes -= counted;
-            }
+        if !self.sack && ack.after(snd.una) {
+            // One segment filled the hole; the others duplicates have counted already.
+            let counted = (ack - snd.una).saturating_sub(snd.mss).min(recovery.duplicate_bytes);
+            recovery.duplicate_bytes = if recovery.is_open() { 0 } else { recovery.duplicate_bytes - counted };
+            delivered.bytes = delivered.bytes.saturating_sub(counted);
         }
         delivered.sample = if repaired { retransmission } else { oldest };
         delivered.newest = if repaired { None } else { newest };
@@ -202,7 +201,7 @@ impl Connection {
         &mut self,
         now: Instant,
         delivered: &Delivered,
-        advanced: u32,
+        (advanced, flight): (u32, u32),
         duplicate: bool,
         segment: &Segment,
         cx: &mut Context<'_>,
@@ -234,27 +233,37 @@ impl Connection {
         if !self.sack {
             let mss = self.snd.mss;
             match self.recovery.phase {
-                Phase::Open if duplicate && self.recovery.duplicates == DUP_THRESH => {
-                    // RFC 6582, 3.2, step 2: not for duplicates of what a timeout sent again.
-                    if self.snd.una.after_eq(self.recovery.recover) {
-                        self.board.mark_first_lost(mss);
-                        self.enter_fast_recovery(now, cx);
-                    }
+                // RFC 6582, 3.2, step 2: not for duplicates of what a timeout sent again.
+                Phase::Open
+                    if duplicate
+                        && self.recovery.duplicates == DUP_THRESH
+                        && self.snd.una.after_eq(self.recovery.recover) =>
+                {
+                    self.board.mark_first_lost(mss);
+                    self.enter_fast_recovery(now, flight, cx);
                 }
                 // Step 3: a partial acknowledgment shows the next loss.
                 Phase::Fast(_) if advanced > 0 => self.board.mark_first_lost(mss),
                 _ => {}
             }
         }
-        self.detect_losses(now, delivered_bytes, advanced > 0, cx);
+        self.detect_losses(now, delivered_bytes, advanced > 0, flight, cx);
         if self.recovery.is_open() && over {
             // Kept close, so that it never lies half the sequence space behind.
             self.recovery.recover = self.snd.una;
         }
     }
 
-    /// RACK, and the window in fast recovery. Also when the reordering timer fires.
-    pub(super) fn detect_losses(&mut self, now: Instant, delivered: u32, progress: bool, cx: &mut Context<'_>) {
+    /// RACK, and the window in fast recovery. Also when the reordering timer fires. `flight` is
+    /// what was out before this acknowledgment.
+    pub(super) fn detect_losses(
+        &mut self,
+        now: Instant,
+        delivered: u32,
+        progress: bool,
+        flight: u32,
+        cx: &mut Context<'_>,
+    ) {
         let mut new_loss = 0;
         self.timers.reorder = Instant::FAR_FUTURE;
         let watch = self.board.sacked() > 0 || !self.recovery.is_open();
@@ -266,7 +275,7 @@ impl Connection {
                 self.timers.reorder = at;
             }
             if lost > 0 && open {
-                self.enter_fast_recovery(now, cx);
+                self.enter_fast_recovery(now, flight, cx);
             }
         }
         let pipe = self.in_flight();
@@ -278,9 +287,8 @@ impl Connection {
     }
 
     /// RFC 6675, section 5, step 4.
-    fn enter_fast_recovery(&mut self, now: Instant, cx: &mut Context<'_>) {
+    fn enter_fast_recovery(&mut self, now: Instant, flight: u32, cx: &mut Context<'_>) {
         cx.counters.fast_recoveries += 1;
-        let flight = self.board.outstanding();
         self.recovery.undo = Some(Undo { windows: self.congestion.snapshot(), retransmitted: None });
         self.congestion.congestion_event(now, flight);
         self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));

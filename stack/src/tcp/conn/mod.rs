@@ -422,19 +422,12 @@ impl Connection {
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
     }
-}
-impl Connection {
-    pub(super) fn debug(&self) -> String {
-        format!(
-            "cwnd {:?} flight {} lost {} dup {} phase {:?} recover {} rto {:?} rtt {:?}",
-            self.congestion.snapshot(),
-            self.board.in_flight(),
-            self.board.outstanding() - self.board.in_flight(),
-            self.recovery.duplicate_bytes,
-            self.recovery.phase,
-            self.recovery.recover - self.snd.iss,
-            self.timers.retransmit,
-            self.rtt
-        )
+
+    /// What it occupies beside the block itself.
+    #[cfg(test)]
+    pub(super) fn heap(&self) -> usize {
+        let Self { board, send, receive, reassembly, keepalive, .. } = self;
+        assert!(reassembly.is_none() && keepalive.is_none());
+        board.heap() + send.heap() + receive.heap()
     }
 }

@@ -87,7 +87,8 @@ impl Connection {
             cx.counters.delayed_acks += 1;
         }
         if take(&mut self.timers.reorder, now) {
-            self.detect_losses(now, 0, false, cx);
+            let flight = self.board.outstanding();
+            self.detect_losses(now, 0, false, flight, cx);
         }
         if take(&mut self.timers.tail_probe, now) && !self.board.is_empty() {
             self.probe_due = Some(Probe::Tail);

@@ -243,7 +243,6 @@ struct Served {
     listener: ListenerId,
     id: ConnId,
     peer: Peer,
-    iss: SeqNum,
 }
 
 fn serve(config: TcpConfig) -> (Host, ListenerId, Peer) {
@@ -272,7 +271,7 @@ fn served_by(config: TcpConfig, options: Options) -> Served {
     host.inject(peer.segment(ACK), &[]);
     let id = host.tcp.accept(listener).unwrap();
     host.nothing();
-    Served { host, listener, id, peer, iss: answer.seq }
+    Served { host, listener, id, peer }
 }
 
 /// Bytes that tell their place.
