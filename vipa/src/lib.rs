@@ -1,5 +1,46 @@
 //! The VIPA distribution function of one stack, without I/O, clock or thread.
+//!
+//! [`Vipa`] decides where packets for dynamic VIPAs go, and keeps the stacks of a cluster agreed
+//! on who routes for which. It is driven: packets, control datagrams and the time come in as
+//! arguments, everything else is polled out as [`Action`]s.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `router` | where a packet goes (Figure 7) |
+//! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
+//! | `tables`, `crt`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `report` | what a target tells the router (Figure 6) |
+//! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
+//! | `takeback` | how it goes to another stack without a gap (Figure 10) |
+//! | `membership` | who is alive |
+//! | `session` | control messages once and in order over a network that loses them |
+//! | [`wire`] | what all of that looks like on XCF |
 
+mod action;
+mod config;
+mod crt;
 pub mod definitions;
+mod distribution;
+mod dvipa;
+mod event;
+mod fragments;
+mod hold;
+mod membership;
+mod ownership;
+mod report;
+mod router;
+mod session;
+pub mod statements;
+pub mod status;
+mod tables;
+mod takeback;
+mod vipa;
+pub mod wire;
 
+pub use action::{Action, Disposition, DropReason, Origin};
+pub use config::{Config, Limits, Timing};
 pub use definitions::{Backup, Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+pub use event::Event;
+pub use membership::Contact;
+pub use ownership::Epoch;
+pub use vipa::Vipa;

@@ -1,0 +1,344 @@
+//! The current routing table: which stack serves which connection.
+
+use core::hash::Hash;
+use core::mem::size_of;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as Slot;
+use stack::Instant;
+
+use crate::dvipa::DvipaId;
+use crate::membership::StackId;
+
+/// A connection of a DVIPA, as tables name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flow {
+    /// Address of the other end.
+    pub remote: IpAddr,
+    /// Port of the other end.
+    pub remote_port: u16,
+    pub dvipa: DvipaId,
+    /// Port at the DVIPA.
+    pub port: u16,
+}
+
+/// What the table knows of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The client's initial sequence number: tells a connection from the next one between the
+    /// same ends (I11, I12).
+    pub instance: u32,
+    /// The stack that serves it.
+    pub target: StackId,
+    /// Age, in seconds that wrap.
+    created: Seconds,
+    /// Round of the target's report that last confirmed it.
+    pub mark: u8,
+    /// Nobody has said yet that the handshake went on (R5).
+    pub half_open: bool,
+}
+
+impl Entry {
+    pub fn new(now: Instant, instance: u32, target: StackId, mark: u8, half_open: bool) -> Self {
+        Entry { instance, target, created: Seconds::of(now), mark, half_open }
+    }
+
+    /// Whole seconds since it was made.
+    pub fn age(&self, now: Instant) -> u16 {
+        Seconds::of(now).0.wrapping_sub(self.created.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seconds(u16);
+
+impl Seconds {
+    /// Wraps after 18 hours; an age is only compared with a few seconds.
+    fn of(now: Instant) -> Self {
+        Seconds((now.as_millis() / 1000) as u16)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key<A> {
+    remote: A,
+    remote_port: u16,
+    port: u16,
+    dvipa: DvipaId,
+}
+
+type Table<A> = HashMap<Key<A>, Entry, FixedState>;
+
+// The table is between 7/16 and 7/8 full and spends one control byte for each slot: 25 / (7/16)
+// is under 58 bytes for an entry at worst.
+const _: () = assert!(size_of::<(Key<[u8; 4]>, Entry)>() == 24);
+const _: () = assert!(size_of::<(Key<[u8; 16]>, Entry)>() == 36);
+
+/// Why an entry was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The table. Lookups are O(1); nothing is allocated by them.
+#[derive(Debug)]
+pub(crate) struct Crt {
+    v4: Table<[u8; 4]>,
+    v6: Table<[u8; 16]>,
+    limit: usize,
+    half_open_limit: usize,
+    half_open: usize,
+    /// Half-open entries in the order in which they expire; one that has changed since is passed
+    /// over when its turn comes.
+    expiry: VecDeque<(Instant, Flow, u32)>,
+    half_open_life: Duration,
+}
+
+impl core::fmt::Debug for Key<[u8; 4]> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.flow().fmt(f)
+    }
+}
+
+impl core::fmt::Debug for Key<[u8; 16]> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.flow().fmt(f)
+    }
+}
+
+impl<A: Copy> Key<A>
+where
+    IpAddr: From<A>,
+{
+    fn new(flow: &Flow, remote: A) -> Self {
+        Key { remote, remote_port: flow.remote_port, port: flow.port, dvipa: flow.dvipa }
+    }
+
+    fn flow(&self) -> Flow {
+        Flow { remote: self.remote.into(), remote_port: self.remote_port, dvipa: self.dvipa, port: self.port }
+    }
+}
+
+impl Crt {
+    /// An empty table for `limit` entries, at most `half_open_limit` of them half-open. `seed`
+    /// keeps clients from choosing ports that collide.
+    pub fn new(seed: u64, limit: usize, half_open_limit: usize, half_open_life: Duration) -> Self {
+        Crt {
+            v4: HashMap::with_hasher(FixedState::with_seed(seed)),
+            v6: HashMap::with_hasher(FixedState::with_seed(seed)),
+            limit,
+            half_open_limit,
+            half_open: 0,
+            expiry: VecDeque::new(),
+            half_open_life,
+        }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether there is no room for one more connection.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    /// The entry of a connection.
+    pub fn get(&self, flow: &Flow) -> Option<&Entry> {
+        match flow.remote {
+            IpAddr::V4(remote) => self.v4.get(&Key::new(flow, remote.octets())),
+            IpAddr::V6(remote) => self.v6.get(&Key::new(flow, remote.octets())),
+        }
+    }
+
+    fn get_mut(&mut self, flow: &Flow) -> Option<&mut Entry> {
+        match flow.remote {
+            IpAddr::V4(remote) => self.v4.get_mut(&Key::new(flow, remote.octets())),
+            IpAddr::V6(remote) => self.v6.get_mut(&Key::new(flow, remote.octets())),
+        }
+    }
+
+    /// The entry of a connection whose client sends something after its SYN: it is no longer
+    /// half-open (R5).
+    pub fn established(&mut self, flow: &Flow) -> Option<Entry> {
+        let entry = self.get_mut(flow)?;
+        let was_half_open = core::mem::replace(&mut entry.half_open, false);
+        let entry = *entry;
+        self.half_open -= usize::from(was_half_open);
+        Some(entry)
+    }
+
+    /// Enters a connection, in place of a former one between the same ends, which is returned.
+    ///
+    /// # Errors
+    /// The table is full of other connections.
+    pub fn insert(&mut self, now: Instant, flow: Flow, entry: Entry) -> Result<Option<Entry>, Full> {
+        let full = self.is_full();
+        let before = match flow.remote {
+            IpAddr::V4(remote) => put(&mut self.v4, Key::new(&flow, remote.octets()), entry, full),
+            IpAddr::V6(remote) => put(&mut self.v6, Key::new(&flow, remote.octets()), entry, full),
+        }?;
+        self.half_open -= usize::from(before.is_some_and(|before| before.half_open));
+        if entry.half_open {
+            self.half_open += 1;
+            self.forget_changed();
+            self.expiry.push_back((now + self.half_open_life, flow, entry.instance));
+        }
+        Ok(before)
+    }
+
+    /// Takes a connection out.
+    pub fn remove(&mut self, flow: &Flow) -> Option<Entry> {
+        let entry = match flow.remote {
+            IpAddr::V4(remote) => self.v4.remove(&Key::new(flow, remote.octets())),
+            IpAddr::V6(remote) => self.v6.remove(&Key::new(flow, remote.octets())),
+        }?;
+        self.half_open -= usize::from(entry.half_open);
+        Some(entry)
+    }
+
+    /// Takes out every entry for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Flow, &Entry) -> bool) {
+        let mut lost = 0;
+        let mut judge = |flow: &Flow, entry: &Entry| {
+            let kept = keep(flow, entry);
+            lost += usize::from(!kept && entry.half_open);
+            kept
+        };
+        self.v4.retain(|key, entry| judge(&key.flow(), entry));
+        self.v6.retain(|key, entry| judge(&key.flow(), entry));
+        self.half_open -= lost;
+    }
+
+    /// Every entry, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (Flow, &Entry)> {
+        let v4 = self.v4.iter().map(|(key, entry)| (key.flow(), entry));
+        v4.chain(self.v6.iter().map(|(key, entry)| (key.flow(), entry)))
+    }
+
+    /// Whether one more half-open entry needs an older one to go.
+    pub fn crowded(&self) -> bool {
+        self.half_open >= self.half_open_limit || (self.is_full() && self.half_open > 0)
+    }
+
+    /// Takes out the half-open entry that has waited longest: a flood of SYNs pushes out its own
+    /// kind, never an established entry (I22).
+    pub fn evict(&mut self) -> Option<(Flow, Entry)> {
+        self.expire_until(Instant::FAR_FUTURE)
+    }
+
+    /// Takes out one half-open entry whose time is over (R5).
+    pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
+        self.expire_until(now)
+    }
+
+    fn expire_until(&mut self, latest: Instant) -> Option<(Flow, Entry)> {
+        while let Some((_, flow, instance)) = self.expiry.pop_front_if(|(at, ..)| *at <= latest) {
+            if self.is_still(&flow, instance) {
+                return self.remove(&flow).map(|entry| (flow, entry));
+            }
+        }
+        None
+    }
+
+    /// When the next half-open entry expires, at the earliest.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.expiry.front().map(|(at, ..)| *at)
+    }
+
+    fn is_still(&self, flow: &Flow, instance: u32) -> bool {
+        self.get(flow).is_some_and(|entry| entry.half_open && entry.instance == instance)
+    }
+
+    /// Keeps `expiry` within twice its bound: what has been established needs no expiry.
+    fn forget_changed(&mut self) {
+        if self.expiry.len() >= 2 * self.half_open_limit.max(32) {
+            let mut expiry = core::mem::take(&mut self.expiry);
+            expiry.retain(|(_, flow, instance)| self.is_still(flow, *instance));
+            self.expiry = expiry;
+        }
+    }
+}
+
+fn put<A: Eq + Hash>(table: &mut Table<A>, key: Key<A>, entry: Entry, full: bool) -> Result<Option<Entry>, Full> {
+    match table.entry(key) {
+        Slot::Occupied(mut slot) => Ok(Some(slot.insert(entry))),
+        Slot::Vacant(_) if full => Err(Full),
+        Slot::Vacant(slot) => {
+            slot.insert(entry);
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(port: u16) -> Flow {
+        Flow { remote: IpAddr::from([198, 51, 100, 1]), remote_port: port, dvipa: DvipaId(0), port: 60 }
+    }
+
+    fn entry(now: Instant, instance: u32, half_open: bool) -> Entry {
+        Entry::new(now, instance, StackId(1), 0, half_open)
+    }
+
+    fn table(limit: usize, half_open: usize) -> Crt {
+        Crt::new(1, limit, half_open, Duration::from_secs(30))
+    }
+
+    /// R5: half-open entries expire, established ones do not.
+    #[test]
+    fn half_open_entries_expire() {
+        let start = Instant::from_millis(5);
+        let mut crt = table(10, 10);
+        crt.insert(start, flow(1), entry(start, 1, true)).unwrap();
+        crt.insert(start, flow(2), entry(start, 2, true)).unwrap();
+        assert!(!crt.established(&flow(2)).unwrap().half_open);
+        let due = start + Duration::from_secs(30);
+        assert_eq!(crt.next_deadline(), Some(due));
+        assert_eq!(crt.expire(due).map(|(flow, _)| flow), Some(flow(1)));
+        assert_eq!(crt.expire(due), None);
+        assert_eq!((crt.len(), crt.half_open, crt.next_deadline()), (1, 0, None));
+    }
+
+    /// R5, I22: a flood of SYNs pushes out the oldest half-open entries, no established one, and
+    /// no bookkeeping grows past its bound.
+    #[test]
+    fn a_flood_pushes_out_its_own_kind() {
+        let now = Instant::from_millis(5);
+        let mut crt = table(1000, 50);
+        for port in 0..100 {
+            crt.insert(now, flow(port), entry(now, 1, false)).unwrap();
+        }
+        for port in 1000..9000 {
+            if crt.crowded() {
+                crt.evict().unwrap();
+            }
+            crt.insert(now, flow(port), entry(now, 1, true)).unwrap();
+        }
+        assert_eq!((crt.len(), crt.half_open), (150, 50));
+        assert!(crt.expiry.len() <= 100);
+        assert!((0..100).all(|port| crt.get(&flow(port)).is_some()));
+    }
+
+    #[test]
+    fn a_full_table_takes_no_more_but_replaces() {
+        let now = Instant::from_millis(5);
+        let mut crt = table(1, 1);
+        crt.insert(now, flow(1), entry(now, 1, false)).unwrap();
+        assert_eq!(crt.insert(now, flow(2), entry(now, 1, false)), Err(Full));
+        assert_eq!(crt.insert(now, flow(1), entry(now, 2, false)).unwrap().map(|old| old.instance), Some(1));
+        crt.retain(|_, entry| entry.instance != 2);
+        assert_eq!((crt.len(), crt.remove(&flow(1))), (0, None));
+    }
+
+    #[test]
+    fn age_survives_the_wrap() {
+        let made = Instant::from_millis(65_535_000);
+        assert_eq!(entry(made, 1, false).age(made + Duration::from_secs(3)), 3);
+    }
+}

@@ -1,0 +1,168 @@
+//! What a stack knows of one DVIPA.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::definitions::{Define, Definitions, Distribute, Moveable, Ports, Targets};
+use crate::distribution::Dpt;
+use crate::membership::StackId;
+use crate::ownership::{Claim, Epoch, Standing};
+
+/// A DVIPA's index in this stack's table. Other stacks number them otherwise: on XCF a DVIPA is
+/// named by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DvipaId(pub u16);
+
+/// Rank of the primary (z/OS shows it as 255).
+pub(crate) const PRIMARY: u8 = 255;
+
+/// What one stack's profile says of a DVIPA.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Definition {
+    /// [`PRIMARY`], a backup's rank, or 0: the profile only has a VIPADISTribute for it.
+    pub rank: u8,
+    pub moveable: Moveable,
+    /// A backup that may create the DVIPA before a primary was seen.
+    pub create: bool,
+    pub prefix: Option<u8>,
+    /// The stack's own VIPADISTribute (D3, D5).
+    pub distribution: Option<Distribution>,
+}
+
+/// Ports and candidate targets of a distributed DVIPA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Distribution {
+    pub ports: Ports,
+    pub targets: Targets,
+}
+
+/// What the primary's profile said when it was last heard; kept by every stack and told on, so
+/// that a backup can go by it although both have restarted since (F6.134).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Primary {
+    /// The primary's life: the latest one counts.
+    pub incarnation: u64,
+    pub moveable: Moveable,
+    pub prefix: u8,
+    pub distribution: Option<Distribution>,
+}
+
+/// One DVIPA.
+#[derive(Debug)]
+pub(crate) struct Dvipa {
+    pub address: IpAddr,
+    /// What the profiles of the stacks say, this one's among them.
+    pub definitions: BTreeMap<StackId, Definition>,
+    pub primary: Option<Primary>,
+    /// The highest claim seen.
+    pub claim: Option<Claim>,
+    /// While the owner by `claim` takes back: the stack that still routes, and its epoch.
+    pub acting: Option<(StackId, Epoch)>,
+    /// This stack's own part.
+    pub standing: Standing,
+    /// The epoch of this stack's last claim.
+    pub epoch: Epoch,
+    pub advertised: bool,
+    /// In the home list; `Some(true)` as internal.
+    pub home: Option<bool>,
+    pub dpt: Dpt,
+    /// Reports that came in: round, by stack (see [`Entry::mark`](crate::crt::Entry)).
+    pub marks: BTreeMap<StackId, u8>,
+    /// Connections of this stack itself on the DVIPA.
+    pub held: usize,
+    /// The primary has been told that it may take back (MOVEable WHENIDLE).
+    pub idle_told: bool,
+}
+
+impl Dvipa {
+    pub fn new(address: IpAddr) -> Self {
+        Dvipa {
+            address,
+            definitions: BTreeMap::new(),
+            primary: None,
+            claim: None,
+            acting: None,
+            standing: Standing::Standby,
+            epoch: Epoch::NONE,
+            advertised: false,
+            home: None,
+            dpt: Dpt::default(),
+            marks: BTreeMap::new(),
+            held: 0,
+            idle_told: false,
+        }
+    }
+
+    /// The list that is in force: what the highest claim says.
+    pub fn distribution(&self) -> Option<&Distribution> {
+        self.claim.as_ref().and_then(|claim| claim.distribution.as_ref())
+    }
+
+    /// D5: the list that stack `own` uses once it routes: its own, else the primary's, else the
+    /// one that was last in use.
+    pub fn list_of(&self, own: StackId) -> Option<Distribution> {
+        let explicit = self.definitions.get(&own).and_then(|definition| definition.distribution.as_ref());
+        let inherited = match &self.primary {
+            Some(primary) => primary.distribution.as_ref(),
+            None => self.distribution(),
+        };
+        explicit.or(inherited).cloned()
+    }
+
+    /// The prefix that stack `own` advertises: its own, else the primary's, else the last one.
+    pub fn prefix_of(&self, own: StackId) -> u8 {
+        let host = if self.address.is_ipv4() { 32 } else { 128 };
+        let explicit = self.definitions.get(&own).and_then(|definition| definition.prefix);
+        let inherited = || self.primary.as_ref().map(|primary| primary.prefix);
+        explicit.or_else(inherited).or_else(|| self.claim.as_ref().map(|claim| claim.prefix)).unwrap_or(host)
+    }
+
+    /// Whether connections to `port` are distributed, rather than taken by the owner itself.
+    pub fn distributes(&self, port: u16) -> bool {
+        self.distribution().is_some_and(|distribution| distribution.ports.contains(port))
+    }
+
+    /// Remembers what the primary's profile says, unless a later life of it has spoken.
+    pub fn learn_primary(&mut self, primary: Primary) {
+        if self.primary.as_ref().is_none_or(|known| known.incarnation <= primary.incarnation) {
+            self.primary = Some(primary);
+        }
+    }
+}
+
+/// The definitions of a profile, one for each DVIPA, in the order in which it names them.
+pub(crate) fn by_address(definitions: &Definitions) -> Vec<(IpAddr, Definition)> {
+    let Definitions { defines, backups, distributes } = definitions;
+    let mut table: Vec<(IpAddr, Definition)> = Vec::new();
+    for Define { address, prefix, moveable } in defines {
+        let definition = slot(&mut table, *address);
+        definition.rank = PRIMARY;
+        definition.prefix = Some(*prefix);
+        definition.moveable = *moveable;
+    }
+    for backup in backups {
+        let definition = slot(&mut table, backup.address);
+        // One VIPADEFine or VIPABackup for each DVIPA: profiles with both are refused when read.
+        if definition.rank == PRIMARY {
+            continue;
+        }
+        definition.rank = backup.rank;
+        if let Some((moveable, prefix)) = backup.create {
+            definition.create = true;
+            definition.moveable = moveable;
+            definition.prefix = Some(prefix);
+        }
+    }
+    for Distribute { address, ports, targets } in distributes {
+        slot(&mut table, *address).distribution = Some(Distribution { ports: ports.clone(), targets: targets.clone() });
+    }
+    table
+}
+
+fn slot(table: &mut Vec<(IpAddr, Definition)>, address: IpAddr) -> &mut Definition {
+    let at = table.iter().position(|(known, _)| *known == address).unwrap_or_else(|| {
+        table.push((address, Definition::default()));
+        table.len() - 1
+    });
+    &mut table[at].1
+}

@@ -1,0 +1,130 @@
+//! What happened, as a line of the cluster's story.
+
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::ownership::Epoch;
+
+/// Something worth telling a person. Other stacks are named by their image's name, or by XCF
+/// address until that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Contact with another stack was made.
+    Joined {
+        /// The other stack.
+        stack: String,
+    },
+    /// Another stack has not been heard from, or does not hear this one.
+    Silent {
+        /// The other stack.
+        stack: String,
+    },
+    /// A silent stack is back, in the same life.
+    Back {
+        /// The other stack.
+        stack: String,
+    },
+    /// Another stack has died (F9.200).
+    Gone {
+        /// The other stack.
+        stack: String,
+        /// CRT entries that went with it (R6).
+        connections: usize,
+    },
+    /// Another stack stops in order.
+    Leaving {
+        /// The other stack.
+        stack: String,
+    },
+    /// This stack claims a DVIPA that nobody routes for, and advertises it at once (F5.104, F9.201).
+    Claimed {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Its ownership epoch.
+        epoch: Epoch,
+    },
+    /// This stack begins to take a DVIPA back (F10.300).
+    TakingBack {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Its ownership epoch.
+        epoch: Epoch,
+        /// Who routes for it until then.
+        from: String,
+    },
+    /// This stack's tables for a DVIPA are complete (F9.210, F10.304).
+    Active {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Its ownership epoch.
+        epoch: Epoch,
+        /// Connections in the CRT.
+        connections: usize,
+        /// Stacks whose report did not come in time.
+        missing: Vec<String>,
+    },
+    /// This stack hands a DVIPA's connections over (F10.306).
+    HandedOver {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// To whom.
+        to: String,
+        /// Connections that were told.
+        connections: usize,
+    },
+    /// This stack no longer routes for a DVIPA (F10.310).
+    SteppedDown {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Who does.
+        owner: String,
+    },
+    /// F8.166: an application of a target listens now.
+    TargetReady {
+        /// DVIPA and port.
+        server: SocketAddr,
+        /// The target.
+        stack: String,
+    },
+    /// F8.166: no application of a target listens any more.
+    TargetGone {
+        /// DVIPA and port.
+        server: SocketAddr,
+        /// The target.
+        stack: String,
+    },
+    /// Control messages to a stack exceeded their bound: both sides start afresh (R13).
+    Resynchronised {
+        /// The other stack.
+        stack: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Joined { stack } => write!(f, "in contact with {stack}"),
+            Event::Silent { stack } => write!(f, "{stack} is silent"),
+            Event::Back { stack } => write!(f, "{stack} is heard again"),
+            Event::Gone { stack, connections: 0 } => write!(f, "{stack} is gone"),
+            Event::Gone { stack, connections } => write!(f, "{stack} is gone, and {connections} connections with it"),
+            Event::Leaving { stack } => write!(f, "{stack} is leaving"),
+            Event::Claimed { dvipa, epoch } => write!(f, "routes for {dvipa} from now on (epoch {epoch})"),
+            Event::TakingBack { dvipa, epoch, from } => write!(f, "takes {dvipa} back from {from} (epoch {epoch})"),
+            Event::Active { dvipa, epoch, connections, missing } => {
+                write!(f, "{dvipa} is active with {connections} connections (epoch {epoch})")?;
+                if !missing.is_empty() {
+                    write!(f, ", without a report of {}", missing.join(", "))?;
+                }
+                Ok(())
+            }
+            Event::HandedOver { dvipa, to, connections } => {
+                write!(f, "hands {dvipa} with {connections} connections to {to}")
+            }
+            Event::SteppedDown { dvipa, owner } => write!(f, "no longer routes for {dvipa}: {owner} does"),
+            Event::TargetReady { server, stack } => write!(f, "{stack} serves {server}"),
+            Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),
+            Event::Resynchronised { stack } => write!(f, "too much waited for {stack}: starting afresh with it"),
+        }
+    }
+}

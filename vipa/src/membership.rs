@@ -1,0 +1,386 @@
+//! Who is in the cluster: contact, silence, death (F9.200).
+//!
+//! A peer is up while each side hears the other: heartbeats say which of the other's heartbeats
+//! arrived, so that a link that is cut one way only is seen from both ends. Three things may end
+//! that, and they are not the same. A peer that is *gone* (its process was seen to die, or its
+//! next life was heard) holds nothing any more. A *silent* one may only be paused: it routes for
+//! nothing and gets no new connections, but what it holds is not given up for a long time. And a
+//! stack that was itself paused does not blame the others for it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use stack::Instant;
+
+use crate::action::Action;
+use crate::dvipa::DvipaId;
+use crate::event::Event;
+use crate::session::Session;
+use crate::vipa::Vipa;
+use crate::wire::message::Message;
+
+/// A stack's index in the order of XCF addresses, this stack's own included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StackId(pub u16);
+
+/// Contact with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// Never heard in this life of this stack, or gone.
+    None,
+    /// Each side hears the other.
+    Up,
+    /// It was up, in a life that may still go on.
+    Silent,
+}
+
+/// Another stack.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub xcf: IpAddr,
+    pub name: Option<String>,
+    pub process: Option<u32>,
+    pub linked: bool,
+    pub leaving: bool,
+    pub contact: Contact,
+    pub session: Session,
+    /// Its complete VIPA list has come in this session.
+    pub listed: bool,
+    /// Its life that [`Action::PeerUp`] told of.
+    pub announced: Option<u64>,
+    /// Since when it is silent, or was never heard.
+    pub since: Instant,
+    heard_at: Instant,
+    hears_me_at: Instant,
+    heartbeats: Heartbeats,
+    next_heartbeat: Instant,
+    /// Whom it has contact with.
+    hears: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Heartbeats {
+    /// Sent.
+    sent: u64,
+    /// The last of theirs that arrived.
+    heard: u64,
+    /// The last of ours that arrived there.
+    echoed: u64,
+}
+
+impl Peer {
+    pub fn new(xcf: IpAddr, session: Session, now: Instant) -> Self {
+        Peer {
+            xcf,
+            name: None,
+            process: None,
+            linked: false,
+            leaving: false,
+            contact: Contact::None,
+            session,
+            listed: false,
+            announced: None,
+            since: now,
+            heard_at: now,
+            hears_me_at: now,
+            heartbeats: Heartbeats::default(),
+            next_heartbeat: now,
+            hears: BTreeSet::new(),
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.contact == Contact::Up
+    }
+
+    /// For people.
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.xcf.to_string())
+    }
+
+    /// A datagram of its present session has come.
+    pub fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// The moment from which it counts as silent, if nothing comes.
+    fn silent_at(&self, silence: core::time::Duration) -> Instant {
+        self.heard_at.min(self.hears_me_at) + silence
+    }
+}
+
+impl Vipa {
+    /// The peer with this XCF address.
+    pub(crate) fn stack_of(&self, xcf: IpAddr) -> Option<StackId> {
+        let index = self.addresses.binary_search(&xcf).ok()?;
+        Some(StackId(u16::try_from(index).ok()?))
+    }
+
+    /// The XCF address of a stack of the cluster.
+    pub(crate) fn address_of(&self, stack: StackId) -> IpAddr {
+        self.addresses.get(usize::from(stack.0)).copied().unwrap_or(self.config.xcf)
+    }
+
+    /// A stack's name for people.
+    pub(crate) fn label_of(&self, stack: StackId) -> String {
+        self.peers.get(&stack).map_or_else(|| self.config.name.clone(), Peer::label)
+    }
+
+    /// Whether this stack or a peer that is up.
+    pub(crate) fn is_live(&self, stack: StackId) -> bool {
+        stack == self.me || self.peers.get(&stack).is_some_and(Peer::is_up)
+    }
+
+    /// Peers that are up.
+    pub(crate) fn live_peers(&self) -> BTreeSet<StackId> {
+        self.peers.iter().filter(|(_, peer)| peer.is_up()).map(|(stack, _)| *stack).collect()
+    }
+
+    /// Whether a peer that is not up may still hold connections.
+    pub(crate) fn may_hold_unseen(&self, now: Instant) -> bool {
+        self.peers.values().any(|peer| match peer.contact {
+            Contact::Up => false,
+            Contact::Silent => true,
+            // One that was never heard may have been cut off all the time, but not for ever.
+            Contact::None => peer.announced.is_none() && now < peer.since + self.config.timing.forget,
+        })
+    }
+
+    /// Whether another peer has contact with this one although we have not.
+    pub(crate) fn is_vouched(&self, xcf: IpAddr) -> bool {
+        self.peers.values().any(|peer| peer.is_up() && peer.xcf != xcf && peer.hears.contains(&xcf))
+    }
+
+    /// Queues a message for a peer.
+    pub(crate) fn tell(&mut self, stack: StackId, message: &Message) {
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        if !peer.session.push(message) {
+            let stack = peer.label();
+            self.event(Event::Resynchronised { stack });
+        }
+    }
+
+    /// Queues a message for every peer that there is a session with.
+    pub(crate) fn tell_all(&mut self, message: &Message) {
+        for index in 0..self.addresses.len() {
+            self.tell(StackId(index as u16), message);
+        }
+    }
+
+    /// A HELLO: the peer's name and facts. The session is not agreed on yet, perhaps.
+    pub(crate) fn hear_hello(&mut self, stack: StackId, hello: Message) {
+        let Message::Hello { name, process, linked, leaving } = hello else { return };
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        let changed = (peer.linked, peer.leaving) != (linked, leaving);
+        peer.name = (!name.is_empty()).then_some(name);
+        peer.process = process;
+        peer.linked = linked;
+        peer.leaving = leaving;
+        if changed && peer.is_up() {
+            self.reconsider();
+        }
+    }
+
+    /// A new session with a peer is agreed on: both sides send what they know.
+    pub(crate) fn agreed(&mut self, stack: StackId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        let was = core::mem::replace(&mut peer.contact, Contact::Up);
+        peer.heard_at = now;
+        peer.hears_me_at = now;
+        peer.heartbeats = Heartbeats::default();
+        peer.next_heartbeat = now;
+        peer.listed = false;
+        peer.hears.clear();
+        let name = peer.label();
+        let incarnation = peer.session.incarnation();
+        if let Some(incarnation) = incarnation.filter(|_| peer.announced != incarnation) {
+            peer.announced = Some(incarnation);
+            let action = Action::PeerUp { xcf: peer.xcf, name: name.clone(), process: peer.process, incarnation };
+            self.actions.push_back(action);
+            self.event(Event::Joined { stack: name });
+        } else if was != Contact::Up {
+            self.event(Event::Back { stack: name });
+        }
+        self.send_list(stack);
+        self.await_report(stack);
+        self.report_all(stack);
+        self.reconsider();
+    }
+
+    /// The peer's complete list has come.
+    pub(crate) fn listed(&mut self, stack: StackId) {
+        if let Some(peer) = self.peers.get_mut(&stack) {
+            peer.listed = true;
+        }
+        if !self.discovered && self.peers.values().all(|peer| peer.listed) {
+            self.discovered = true;
+        }
+        self.reconsider();
+    }
+
+    /// A heartbeat: whether the peer hears us, and whom else.
+    pub(crate) fn hear_heartbeat(&mut self, stack: StackId, count: u64, heard: u64, hears: Vec<IpAddr>) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        peer.heartbeats.heard = peer.heartbeats.heard.max(count);
+        if heard > peer.heartbeats.echoed {
+            peer.heartbeats.echoed = heard;
+            peer.hears_me_at = now;
+        }
+        let hears: BTreeSet<IpAddr> = hears.into_iter().collect();
+        let changed = peer.hears != hears;
+        peer.hears = hears;
+        if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
+            peer.contact = Contact::Up;
+            let stack = peer.label();
+            self.event(Event::Back { stack });
+            self.reconsider();
+        } else if changed {
+            self.reconsider();
+        }
+    }
+
+    /// LEAVING: the peer stops in order.
+    pub(crate) fn hear_leaving(&mut self, stack: StackId) {
+        let Some(peer) = self.peers.get_mut(&stack).filter(|peer| !peer.leaving) else { return };
+        peer.leaving = true;
+        let stack = peer.label();
+        self.event(Event::Leaving { stack });
+        self.reconsider();
+    }
+
+    /// F9.200, R6: a life of a peer is over, and everything that it held with it.
+    pub(crate) fn gone(&mut self, stack: StackId, incarnation: u64) {
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        peer.session.bury(incarnation);
+        if peer.announced != Some(incarnation) || peer.contact == Contact::None {
+            return;
+        }
+        peer.contact = Contact::None;
+        peer.listed = false;
+        peer.hears.clear();
+        let (xcf, name) = (peer.xcf, peer.label());
+        self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
+        let connections = self.purge(stack);
+        self.event(Event::Gone { stack: name, connections });
+        self.lost(stack, true);
+    }
+
+    fn silent(&mut self, stack: StackId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        peer.contact = Contact::Silent;
+        peer.since = now;
+        let name = peer.label();
+        self.event(Event::Silent { stack: name });
+        self.lost(stack, false);
+    }
+
+    /// What waits for the peer waits no longer; others take over what it routed.
+    fn lost(&mut self, stack: StackId, dead: bool) {
+        self.no_answer(stack, dead);
+        self.no_report(stack);
+        self.reconsider();
+    }
+
+    /// Looks at every DVIPA again after a change in the cluster.
+    pub(crate) fn reconsider(&mut self) {
+        for index in 0..self.dvipas.len() {
+            self.consider(DvipaId(index as u16));
+        }
+        self.choose_exit();
+    }
+
+    /// A stack without a network link sends outbound packets through a peer that has one; it stays
+    /// with that peer while it can.
+    fn choose_exit(&mut self) {
+        if self.config.linked {
+            return;
+        }
+        let usable = |peer: &Peer| peer.is_up() && peer.linked && !peer.leaving;
+        if self.exit.and_then(|exit| self.stack_of(exit)).and_then(|stack| self.peers.get(&stack)).is_some_and(usable) {
+            return;
+        }
+        // Stacks spread over the linked peers by their own place in the order.
+        let linked: Vec<IpAddr> = self.peers.values().filter(|peer| usable(peer)).map(|peer| peer.xcf).collect();
+        let choice = linked.get(usize::from(self.me.0) % linked.len().max(1)).copied();
+        if choice != self.exit {
+            self.exit = choice;
+            self.actions.push_back(Action::Exit(choice));
+        }
+    }
+
+    /// This stack was not run for a while: that others were not heard meanwhile says nothing.
+    pub(crate) fn forgive_stall(&mut self, now: Instant) {
+        let gap = now.since(self.now);
+        if gap > 2 * self.config.timing.heartbeat {
+            for peer in self.peers.values_mut() {
+                peer.heard_at += gap;
+                peer.hears_me_at += gap;
+            }
+        }
+    }
+
+    /// Heartbeats that are due, and peers that have become silent or are given up.
+    pub(crate) fn watch_peers(&mut self) {
+        let now = self.now;
+        let timing = self.config.timing.clone();
+        let hears: Vec<IpAddr> = self.peers.values().filter(|peer| peer.is_up()).map(|peer| peer.xcf).collect();
+        let mut silent = Vec::new();
+        let mut given_up = Vec::new();
+        for (stack, peer) in &mut self.peers {
+            if peer.next_heartbeat <= now {
+                peer.next_heartbeat = now + timing.heartbeat;
+                if peer.session.is_agreed() {
+                    peer.heartbeats.sent += 1;
+                    let Heartbeats { sent: count, heard, .. } = peer.heartbeats;
+                    let heartbeat = Message::Heartbeat { count, heard, hears: hears.clone() };
+                    let datagram = peer.session.unsequenced(&heartbeat);
+                    self.actions.push_back(Action::Send { to: peer.xcf, datagram });
+                } else {
+                    peer.session.owe_hello();
+                }
+            }
+            match peer.contact {
+                Contact::Up if peer.silent_at(timing.silence) <= now => silent.push(*stack),
+                Contact::Silent if peer.since + timing.forget <= now => given_up.push(*stack),
+                _ => {}
+            }
+        }
+        silent.into_iter().for_each(|stack| self.silent(stack));
+        given_up.into_iter().for_each(|stack| self.give_up(stack));
+        if !self.discovered && now >= self.started + timing.discovery {
+            self.discovered = true;
+            self.reconsider();
+        }
+    }
+
+    /// A peer has been silent for so long that what it held counts as lost. Should it come back
+    /// in the same life, a new session has it report everything.
+    fn give_up(&mut self, stack: StackId) {
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        peer.contact = Contact::None;
+        peer.listed = false;
+        peer.session.restart();
+        let name = peer.label();
+        let connections = self.purge(stack);
+        self.event(Event::Gone { stack: name, connections });
+        self.lost(stack, true);
+    }
+
+    /// When [`watch_peers`](Vipa::watch_peers) has something to do.
+    pub(crate) fn membership_deadline(&self) -> Option<Instant> {
+        let timing = &self.config.timing;
+        let peers = self.peers.values().flat_map(|peer| {
+            let change = match peer.contact {
+                Contact::Up => Some(peer.silent_at(timing.silence)),
+                Contact::Silent => Some(peer.since + timing.forget),
+                Contact::None => None,
+            };
+            [Some(peer.next_heartbeat), change]
+        });
+        let discovery = (!self.discovered).then(|| self.started + timing.discovery);
+        peers.chain([discovery]).flatten().min()
+    }
+}

@@ -1,0 +1,397 @@
+//! Who routes for a DVIPA: claims, takeover (Figure 9), and giving way.
+//!
+//! Whoever wants a DVIPA claims it with an epoch higher than any it has seen, and tells all. The
+//! highest claim wins; whoever sees a higher one than its own gives way (R11, R12). Everything
+//! else follows from three questions, asked again after each change in [`Vipa::consider`]: is the
+//! owner by the highest claim alive? If not, is this stack the best that is? If so, is this stack
+//! the primary, and may it take the DVIPA back?
+//!
+//! ```text
+//!             claim, nobody routes            all reports in
+//!   Standby ─────────────────────> Gathering ───────────────> Active
+//!      ^  \                            ^                      │    │ TAKEBACK
+//!      │   ── claim, take back ────────┘                      │    v
+//!      │                                         higher claim │  Yielding
+//!      │           grace over                                 v    │ new owner active
+//!      └─────────────────────────── Former <──────────────────┴────┘
+//! ```
+
+use core::fmt;
+use std::net::IpAddr;
+
+use stack::Instant;
+
+use crate::action::Action;
+use crate::crt::Entry;
+use crate::definitions::Moveable;
+use crate::dvipa::{Definition, Distribution, DvipaId, PRIMARY};
+use crate::event::Event;
+use crate::membership::StackId;
+use crate::takeback::{Gathering, Release};
+use crate::vipa::Vipa;
+use crate::wire::message::Message;
+
+/// An ownership epoch: each claim on a DVIPA has one higher than all before it (I2). Two stacks
+/// that claim in the same round differ in rank, and the higher rank wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch {
+    /// Counts up over all owners and lives.
+    pub round: u64,
+    /// The claimer's: 255 for the primary.
+    pub rank: u8,
+}
+
+impl Epoch {
+    /// Before every claim.
+    pub const NONE: Epoch = Epoch { round: 0, rank: 0 };
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.round, self.rank)
+    }
+}
+
+/// How far a claim is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Advertised; the tables are being rebuilt from the stacks' reports.
+    Rebuilding,
+    /// Not advertised yet: the stack `from` routes until the tables are complete (R2).
+    TakingBack { from: IpAddr },
+    /// Advertised, tables complete.
+    Active,
+}
+
+/// A stack's claim on a DVIPA, and the list it goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub epoch: Epoch,
+    pub owner: IpAddr,
+    /// The owner's life.
+    pub incarnation: u64,
+    pub phase: Phase,
+    pub prefix: u8,
+    pub distribution: Option<Distribution>,
+}
+
+impl Claim {
+    /// Claims are ordered by epoch. Two lives of one stack, cut off from all others, may claim
+    /// with the same epoch: the later life wins.
+    fn order(&self) -> (Epoch, u64) {
+        (self.epoch, self.incarnation)
+    }
+}
+
+/// This stack's own part in a DVIPA.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// It routes nothing.
+    Standby,
+    /// It has claimed, and gathers reports.
+    Gathering(Gathering),
+    /// It routes; its tables are complete.
+    Active,
+    /// It still routes what it knows, everything else goes to the stack that takes back (F10.306).
+    Yielding,
+    /// It is not the owner any more, but what still reaches it goes where it belongs (R2).
+    Former { until: Instant },
+}
+
+impl Standing {
+    /// Whether reports from targets concern this stack.
+    pub fn collects(&self) -> bool {
+        matches!(self, Standing::Gathering(_) | Standing::Active | Standing::Yielding)
+    }
+}
+
+impl Vipa {
+    /// Whether the highest claim on the DVIPA is this life's.
+    pub(crate) fn is_mine(&self, claim: &Claim) -> bool {
+        claim.owner == self.config.xcf && claim.incarnation == self.config.incarnation
+    }
+
+    /// The owner by the highest claim, if it is this stack or a peer that is up.
+    pub(crate) fn live_owner(&self, id: DvipaId) -> Option<StackId> {
+        let claim = self.dvipa(id).claim.as_ref()?;
+        if self.is_mine(claim) {
+            return Some(self.me);
+        }
+        let stack = self.stack_of(claim.owner)?;
+        let peer = self.peers.get(&stack)?;
+        (peer.is_up() && peer.session.incarnation() == Some(claim.incarnation)).then_some(stack)
+    }
+
+    /// Whether an owner that this stack has no contact with may well be alive.
+    fn is_owner_elsewhere(&self, claim: &Claim) -> bool {
+        let Some(peer) = self.stack_of(claim.owner).and_then(|stack| self.peers.get(&stack)) else { return false };
+        // One that is up in another life has lost what it owned; it claims anew, or another does.
+        !peer.is_up() && !peer.session.is_over(claim.incarnation) && self.is_vouched(claim.owner)
+    }
+
+    /// The stack that is to own the DVIPA once its owner is gone or leaves: of those in contact,
+    /// with a network link and not about to stop, the highest in rank (F9.201).
+    pub(crate) fn best(&self, id: DvipaId) -> Option<StackId> {
+        let dvipa = self.dvipa(id);
+        let seen = dvipa.claim.is_some();
+        let may = |stack: StackId, definition: &Definition| {
+            // z/OS: a plain backup does not create a DVIPA that was never active anywhere.
+            let creates = seen || definition.rank == PRIMARY || definition.create;
+            let fit = match self.peers.get(&stack) {
+                Some(peer) => peer.is_up() && peer.linked && !peer.leaving,
+                None => self.config.linked && self.leaving.is_none(),
+            };
+            definition.rank > 0 && creates && fit
+        };
+        let fit = dvipa.definitions.iter().filter(|(stack, definition)| may(**stack, definition));
+        fit.max_by_key(|(_, definition)| definition.rank).map(|(stack, _)| *stack)
+    }
+
+    /// Looks at one DVIPA after a change: claims it if that falls to this stack.
+    pub(crate) fn consider(&mut self, id: DvipaId) {
+        if !self.discovered || self.best(id) != Some(self.me) {
+            return;
+        }
+        let dvipa = self.dvipa(id);
+        let Some(claim) = &dvipa.claim else { return self.claim(id, Phase::Rebuilding) };
+        match self.live_owner(id) {
+            Some(owner) if owner == self.me => {}
+            Some(owner) => {
+                let definition = dvipa.definitions.get(&self.me);
+                let primary = definition
+                    .is_some_and(|definition| definition.rank == PRIMARY && definition.moveable == Moveable::Immediate);
+                let leaves = self.peers.get(&owner).is_some_and(|peer| peer.leaving);
+                // One takeback at a time: what is being taken back has no complete tables yet.
+                if claim.phase == Phase::Active && (leaves || primary && claim.epoch.rank != PRIMARY) {
+                    self.take_back(id, owner);
+                }
+            }
+            None if self.is_owner_elsewhere(claim) => {}
+            None => self.claim(id, Phase::Rebuilding),
+        }
+    }
+
+    /// Begins to take the DVIPA from the live stack `from`, without a gap (F10.300).
+    pub(crate) fn take_back(&mut self, id: DvipaId, from: StackId) {
+        self.claim(id, Phase::TakingBack { from: self.address_of(from) });
+    }
+
+    fn claim(&mut self, id: DvipaId, phase: Phase) {
+        let (now, me) = (self.now, self.me);
+        let awaiting = self.live_peers();
+        let from = match phase {
+            Phase::TakingBack { from } => self.stack_of(from),
+            Phase::Rebuilding | Phase::Active => None,
+        };
+        let (owner, incarnation) = (self.config.xcf, self.config.incarnation);
+        let until = now + self.config.timing.rebuild_wait;
+        let dvipa = self.dvipa_mut(id);
+        let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
+        let rank = dvipa.definitions.get(&me).map_or(0, |definition| definition.rank);
+        let epoch = Epoch { round: before.round + 1, rank };
+        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        dvipa.acting = from.map(|stack| (stack, before));
+        dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
+        dvipa.epoch = epoch;
+        dvipa.idle_told = false;
+        dvipa.standing = Standing::Gathering(Gathering::new(awaiting, until, from.map(Release::new)));
+        let address = dvipa.address;
+        for stack in self.stack_ids() {
+            self.dvipa_mut(id).dpt.clear_ready(stack);
+        }
+        self.enter_own(id);
+        self.update_home(id);
+        match from {
+            None => {
+                self.advertise(id);
+                self.event(Event::Claimed { dvipa: address, epoch });
+            }
+            Some(from) => {
+                let from = self.label_of(from);
+                self.event(Event::TakingBack { dvipa: address, epoch, from });
+            }
+        }
+        self.announce(id);
+        self.gathered(id);
+    }
+
+    /// What this stack serves itself goes into its own tables.
+    fn enter_own(&mut self, id: DvipaId) {
+        let (now, me) = (self.now, self.me);
+        for (port, listeners) in self.listeners_on(id) {
+            self.dvipa_mut(id).dpt.set_ready(port, me, listeners);
+        }
+        let mark = self.next_mark(id, me);
+        let held: Vec<_> = self.held_on(id).collect();
+        for (flow, instance) in held {
+            self.enter(flow, Entry::new(now, instance, me, mark, false));
+        }
+        self.sweep(id, me);
+    }
+
+    /// F5.102, F9.201, F9.212: tells all stacks of this stack's claim.
+    pub(crate) fn announce(&mut self, id: DvipaId) {
+        let dvipa = self.dvipa(id);
+        if let Some(claim) = dvipa.claim.clone() {
+            let message = Message::Claim { dvipa: dvipa.address, claim };
+            self.tell_all(&message);
+        }
+    }
+
+    pub(crate) fn advertise(&mut self, id: DvipaId) {
+        let me = self.me;
+        let dvipa = self.dvipa_mut(id);
+        dvipa.advertised = true;
+        let (address, prefix) = (dvipa.address, dvipa.prefix_of(me));
+        self.actions.push_back(Action::Advertise { address, prefix });
+    }
+
+    /// The tables are complete: this stack is the routing stack like any other from now on.
+    pub(crate) fn activate(&mut self, id: DvipaId, missing: Vec<StackId>) {
+        let dvipa = self.dvipa_mut(id);
+        dvipa.standing = Standing::Active;
+        dvipa.acting = None;
+        if let Some(claim) = &mut dvipa.claim {
+            claim.phase = Phase::Active;
+        }
+        let (address, epoch, connections) = (dvipa.address, dvipa.epoch, dvipa.dpt.connections());
+        if !dvipa.advertised {
+            self.advertise(id);
+        }
+        let missing = missing.into_iter().map(|stack| self.label_of(stack)).collect();
+        self.event(Event::Active { dvipa: address, epoch, connections, missing });
+        self.announce(id);
+        self.resume(id);
+    }
+
+    /// A claim was heard, from its owner or from another stack that knows of it.
+    pub(crate) fn hear_claim(&mut self, from: StackId, id: DvipaId, claim: Claim) {
+        let own = self.is_mine(&claim);
+        let dvipa = self.dvipa(id);
+        let order = claim.order().cmp(&dvipa.claim.as_ref().map_or((Epoch::NONE, 0), Claim::order));
+        match order {
+            core::cmp::Ordering::Less => self.contradict(from, id, &claim),
+            core::cmp::Ordering::Equal if !own => self.hear_phase(id, claim.phase),
+            core::cmp::Ordering::Equal => {}
+            core::cmp::Ordering::Greater => self.follow(id, claim),
+        }
+    }
+
+    /// R12: who follows a lower claim learns of the higher one. If it was this stack's, the other
+    /// may have turned the network's route to itself: it is turned back.
+    fn contradict(&mut self, from: StackId, id: DvipaId, lower: &Claim) {
+        let dvipa = self.dvipa(id);
+        let Some(known) = dvipa.claim.clone() else { return };
+        let rival = lower.owner != known.owner && lower.owner == self.address_of(from);
+        let message = Message::Claim { dvipa: dvipa.address, claim: known.clone() };
+        self.tell(from, &message);
+        if rival && self.is_mine(&known) && self.dvipa(id).advertised {
+            self.advertise(id);
+        }
+    }
+
+    /// The owner got further with the claim that this stack knows already.
+    fn hear_phase(&mut self, id: DvipaId, phase: Phase) {
+        let dvipa = self.dvipa_mut(id);
+        let Some(claim) = &mut dvipa.claim else { return };
+        let further = match (claim.phase, phase) {
+            (Phase::Active, _) => false,
+            (Phase::Rebuilding, _) => phase == Phase::Active,
+            (Phase::TakingBack { .. }, _) => !matches!(phase, Phase::TakingBack { .. }),
+        };
+        if !further {
+            return;
+        }
+        claim.phase = phase;
+        dvipa.acting = None;
+        if dvipa.standing.collects() {
+            self.step_down(id);
+        }
+        self.check_left();
+        self.consider(id);
+    }
+
+    /// A higher claim: this stack goes by it from now on.
+    fn follow(&mut self, id: DvipaId, claim: Claim) {
+        let (me, xcf) = (self.me, self.config.xcf);
+        let from = match claim.phase {
+            Phase::TakingBack { from } => self.stack_of(from),
+            Phase::Rebuilding | Phase::Active => None,
+        };
+        let owner = self.stack_of(claim.owner).filter(|_| claim.owner != xcf);
+        let dvipa = self.dvipa_mut(id);
+        let collects = dvipa.standing.collects();
+        let yields = from == Some(me) && matches!(dvipa.standing, Standing::Active | Standing::Yielding);
+        let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
+        dvipa.acting = from.map(|stack| (stack, if stack == me { dvipa.epoch } else { before }));
+        dvipa.claim = Some(claim);
+        if collects && !yields {
+            self.step_down(id);
+        }
+        self.update_home(id);
+        if let Some(owner) = owner {
+            self.report(id, owner);
+        }
+        self.check_left();
+        self.consider(id);
+    }
+
+    /// F10.310: this stack is not the owner any more. What still reaches it is sent on for a while.
+    fn step_down(&mut self, id: DvipaId) {
+        let until = self.now + self.config.timing.grace;
+        let owner = self.dvipa(id).claim.as_ref().and_then(|claim| self.stack_of(claim.owner));
+        let owner = owner.filter(|owner| *owner != self.me);
+        // A yielding stack has handed everything over already.
+        if let Some(owner) = owner
+            && !matches!(self.dvipa(id).standing, Standing::Yielding)
+        {
+            self.hand_over(id, owner);
+        }
+        let owner = owner.map(|owner| self.label_of(owner));
+        let dvipa = self.dvipa_mut(id);
+        dvipa.standing = Standing::Former { until };
+        let address = dvipa.address;
+        if core::mem::take(&mut dvipa.advertised) {
+            self.actions.push_back(Action::Withdraw { address });
+        }
+        self.event(Event::SteppedDown { dvipa: address, owner: owner.unwrap_or_else(|| "a later life".to_owned()) });
+        self.update_home(id);
+        self.resume(id);
+    }
+
+    /// Former owners whose time is over clean their tables (F10.310).
+    pub(crate) fn retire(&mut self) {
+        let now = self.now;
+        for id in self.dvipa_ids() {
+            if matches!(self.dvipa(id).standing, Standing::Former { until } if until <= now) {
+                self.crt.retain(|flow, _| flow.dvipa != id);
+                let dvipa = self.dvipa_mut(id);
+                dvipa.dpt.clear();
+                dvipa.standing = Standing::Standby;
+                self.update_home(id);
+            }
+        }
+    }
+
+    /// Brings the home list up to date: an owner has the address, a candidate target has it as
+    /// internal (F6.126), and so has a stack that still holds connections on it.
+    pub(crate) fn update_home(&mut self, id: DvipaId) {
+        let (me, xcf) = (self.me, self.config.xcf);
+        let dvipa = self.dvipa_mut(id);
+        let target = dvipa.distribution().is_some_and(|distribution| distribution.targets.contains(xcf));
+        let needed = match dvipa.standing {
+            Standing::Gathering(_) | Standing::Active | Standing::Yielding => Some(false),
+            Standing::Former { .. } => Some(true),
+            Standing::Standby => (target || dvipa.held > 0).then_some(true),
+        };
+        if dvipa.home == needed {
+            return;
+        }
+        dvipa.home = needed;
+        let (address, prefix) = (dvipa.address, dvipa.prefix_of(me));
+        self.actions.push_back(match needed {
+            Some(internal) => Action::AddHome { address, prefix, internal },
+            None => Action::RemoveHome { address },
+        });
+    }
+}

@@ -1,0 +1,221 @@
+//! The target's side: SRVSTAT, NEWCONN and TERMCONN to whoever routes (Figure 6).
+
+use std::net::{IpAddr, SocketAddr};
+
+use stack::Instant;
+
+use crate::crt::{Entry, Flow};
+use crate::definitions::Ports;
+use crate::dvipa::DvipaId;
+use crate::membership::StackId;
+use crate::ownership::{Claim, Epoch, Phase};
+use crate::vipa::Vipa;
+use crate::wire::message::{Connection, Message};
+
+/// SYNs remembered whose router has entered the connection already. If more come in between two
+/// rounds of events, the oldest knowledge is dropped: a NEWCONN more is sent, nothing is wrong.
+const ENTERED: usize = 4096;
+
+impl Vipa {
+    /// An application listens on `port`, at one address or at every address (F6.128).
+    pub fn listening(&mut self, now: Instant, address: Option<IpAddr>, port: u16) {
+        self.advance(now);
+        let count = self.listeners.entry((port, address)).or_default();
+        *count = count.saturating_add(1);
+        self.listeners_changed(address, port);
+    }
+
+    /// An application no longer listens there (F6.130, R7).
+    pub fn not_listening(&mut self, now: Instant, address: Option<IpAddr>, port: u16) {
+        self.advance(now);
+        if let Some(count) = self.listeners.get_mut(&(port, address)) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.listeners.remove(&(port, address));
+            }
+        }
+        self.listeners_changed(address, port);
+    }
+
+    fn listeners_changed(&mut self, address: Option<IpAddr>, port: u16) {
+        for id in self.dvipa_ids() {
+            let dvipa = self.dvipa(id);
+            if address.is_some_and(|address| address != dvipa.address) || !self.serves(id, port) {
+                continue;
+            }
+            let (server, listeners) = (SocketAddr::new(dvipa.address, port), self.ready(id, port));
+            if self.dvipa(id).standing.collects() {
+                self.set_ready(id, port, self.me, listeners);
+            }
+            for (router, _) in self.routers(id) {
+                self.tell(router, &Message::SrvStat { server, listeners });
+            }
+        }
+    }
+
+    /// Whether this stack is a candidate target for the port.
+    fn serves(&self, id: DvipaId, port: u16) -> bool {
+        let distribution = self.dvipa(id).distribution();
+        distribution.is_some_and(|list| list.targets.contains(self.config.xcf) && list.ports.contains(port))
+    }
+
+    /// How many applications of this stack are ready for connections to the DVIPA and port. Where
+    /// every port is distributed, only those count that are bound to the DVIPA itself (D3).
+    fn ready(&self, id: DvipaId, port: u16) -> u16 {
+        let dvipa = self.dvipa(id);
+        let count = |address| self.listeners.get(&(port, address)).copied().unwrap_or(0);
+        let bound = count(Some(dvipa.address));
+        match dvipa.distribution().map(|distribution| &distribution.ports) {
+            Some(Ports::List(_)) => bound.saturating_add(count(None)),
+            Some(Ports::Every) | None => bound,
+        }
+    }
+
+    /// Every port on which this stack is ready for connections to the DVIPA.
+    pub(crate) fn listeners_on(&self, id: DvipaId) -> Vec<(u16, u16)> {
+        let mut ports: Vec<u16> = self.listeners.keys().map(|(port, _)| *port).collect();
+        // The keys are sorted by port.
+        ports.dedup();
+        let ready = ports.into_iter().filter(|port| self.serves(id, *port)).map(|port| (port, self.ready(id, port)));
+        ready.filter(|(_, listeners)| *listeners > 0).collect()
+    }
+
+    /// Whether an application would take a connection to the address and port.
+    pub(crate) fn listens(&self, address: IpAddr, port: u16) -> bool {
+        self.listeners.contains_key(&(port, Some(address))) || self.listeners.contains_key(&(port, None))
+    }
+
+    /// A connection exists on this stack, from SYN_RCVD or SYN_SENT on. `instance` is the client's
+    /// initial sequence number (F6.133, F8.164).
+    pub fn opened(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, instance: u32, passive: bool) {
+        self.advance(now);
+        let Some(flow) = self.flow(&Connection { local, remote }) else { return };
+        let (id, me) = (flow.dvipa, self.me);
+        if self.local.insert(flow, instance).is_none() {
+            self.dvipa_mut(id).held += 1;
+            self.update_home(id);
+        }
+        let entered = self.entered.remove(&flow).filter(|(known, _)| passive && *known == instance);
+        if self.dvipa(id).standing.collects() {
+            let mark = self.mark(id, me);
+            self.enter(flow, Entry::new(now, instance, me, mark, false));
+        }
+        let connection = Connection { local, remote };
+        for (router, epoch) in self.routers(id) {
+            // That router sent the SYN here and has its entry.
+            if entered.is_some_and(|(_, by)| by == epoch) {
+                continue;
+            }
+            let target = self.config.xcf;
+            self.tell(router, &Message::NewConn { connection, instance, target, half_open: false });
+        }
+    }
+
+    /// Nothing is left of a connection, TIME_WAIT included (F8.162).
+    pub fn ended(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, instance: u32) {
+        self.advance(now);
+        let connection = Connection { local, remote };
+        let Some(flow) = self.flow(&connection) else { return };
+        let id = flow.dvipa;
+        if self.local.get(&flow) == Some(&instance) {
+            self.local.remove(&flow);
+            let dvipa = self.dvipa_mut(id);
+            dvipa.held = dvipa.held.saturating_sub(1);
+            self.update_home(id);
+        }
+        self.connection_ended(self.me, flow, instance);
+        for (router, _) in self.routers(id) {
+            self.tell(router, &Message::TermConn { connection, instance });
+        }
+    }
+
+    /// A forwarded SYN whose router has the connection in its CRT already.
+    pub(crate) fn remember_entered(&mut self, flow: Flow, instance: u32, epoch: Epoch) {
+        if self.entered.len() >= ENTERED {
+            self.entered.clear();
+        }
+        self.entered.insert(flow, (instance, epoch));
+    }
+
+    /// Whom this stack reports to, other than itself: the owner, and while that takes back, the
+    /// stack that still routes (F9.204).
+    fn routers(&self, id: DvipaId) -> impl Iterator<Item = (StackId, Epoch)> + use<> {
+        let dvipa = self.dvipa(id);
+        let owner = dvipa.claim.as_ref().and_then(|claim| Some((self.stack_of(claim.owner)?, claim.epoch)));
+        let me = self.me;
+        [owner, dvipa.acting].into_iter().flatten().filter(move |(stack, _)| *stack != me)
+    }
+
+    /// The connections of this stack on the DVIPA.
+    pub(crate) fn held_on(&self, id: DvipaId) -> impl Iterator<Item = (Flow, u32)> {
+        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, instance)| (*flow, *instance))
+    }
+
+    /// F6.130, F6.133, F9.202, F10.302: all that this stack serves of the DVIPA, to a router.
+    pub(crate) fn report(&mut self, id: DvipaId, router: StackId) {
+        let Some((_, epoch)) = self.routers(id).find(|(stack, _)| *stack == router) else { return };
+        let dvipa = self.dvipa(id).address;
+        let mut messages = vec![Message::ReportBegin { dvipa, epoch }];
+        messages.extend(
+            self.listeners_on(id)
+                .into_iter()
+                .map(|(port, listeners)| Message::SrvStat { server: SocketAddr::new(dvipa, port), listeners }),
+        );
+        messages.extend(self.held_on(id).map(|(flow, instance)| Message::NewConn {
+            connection: self.connection(&flow),
+            instance,
+            target: self.config.xcf,
+            half_open: false,
+        }));
+        messages.push(Message::ReportEnd { dvipa, epoch });
+        messages.iter().for_each(|message| self.tell(router, message));
+    }
+
+    /// All reports for one router, at the start of a session with it.
+    pub(crate) fn report_all(&mut self, router: StackId) {
+        for id in self.dvipa_ids() {
+            self.report(id, router);
+        }
+    }
+
+    /// F5.102: the complete VIPA list of this stack, and what it knows of others' claims.
+    pub(crate) fn send_list(&mut self, to: StackId) {
+        let mut messages = vec![Message::ListBegin];
+        for dvipa in &self.dvipas {
+            let address = dvipa.address;
+            if let Some(definition) = dvipa.definitions.get(&self.me).cloned() {
+                messages.push(Message::Definition { dvipa: address, definition });
+            }
+            if let Some(primary) = dvipa.primary.clone() {
+                messages.push(Message::Primary { dvipa: address, primary });
+            }
+            // What the still routing stack claimed comes first: who hears of a takeback has to
+            // know from whom.
+            if let Some(claim) = dvipa.claim.clone() {
+                messages.push(Message::Claim { dvipa: address, claim });
+            }
+        }
+        messages.push(Message::ListEnd);
+        messages.iter().for_each(|message| self.tell(to, message));
+    }
+
+    /// An answer to ASK: NEWCONN or DENY (R1).
+    pub(crate) fn answer(&mut self, from: StackId, connection: Connection) {
+        let held = self.flow(&connection).and_then(|flow| self.local.get(&flow)).copied();
+        let target = self.config.xcf;
+        self.tell(
+            from,
+            &match held {
+                Some(instance) => Message::NewConn { connection, instance, target, half_open: false },
+                None => Message::Deny { connection, instance: None },
+            },
+        );
+    }
+}
+
+impl Claim {
+    /// For people and reports: whether the tables of the owner are complete.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.phase == Phase::Active
+    }
+}

@@ -1,0 +1,293 @@
+//! Where a packet goes (Figure 7).
+
+use std::net::IpAddr;
+
+use stack::{Instant, Packet};
+
+use crate::action::{Disposition, DropReason, Origin};
+use crate::crt::{Entry, Flow};
+use crate::definitions::Ports;
+use crate::dvipa::DvipaId;
+use crate::membership::StackId;
+use crate::ownership::Standing;
+use crate::vipa::Vipa;
+use crate::wire::packet::{Content, Segment, View};
+use crate::wire::{DataHeader, Direction, Hop};
+
+/// What is to be done with a segment; the packet is moved once that is known.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Local,
+    /// By the routing stack's decision. `entered`: a SYN that is in the CRT.
+    Target {
+        stack: StackId,
+        entered: bool,
+    },
+    /// From a stack that does not route for the DVIPA to the one that does.
+    Router(StackId),
+    Hold,
+    Ask {
+        only: Option<StackId>,
+    },
+    Reset,
+    Drop(DropReason),
+}
+
+impl Vipa {
+    /// Decides about a packet from the network or from XCF. The answer may be followed by
+    /// actions: call [`poll_action`](Vipa::poll_action) once the present batch is done.
+    pub fn route(&mut self, now: Instant, packet: Packet, origin: Origin) -> Disposition {
+        self.advance(now);
+        self.dispose(packet, origin)
+    }
+
+    /// [`route`](Vipa::route) at the present time.
+    pub(crate) fn dispose(&mut self, packet: Packet, origin: Origin) -> Disposition {
+        // What is no IP packet is the stack's to count.
+        let Some(view) = View::of(packet.bytes()) else { return Disposition::Local(packet) };
+        // F7.140
+        let Some(&id) = self.by_address.get(&view.destination) else { return Disposition::Local(packet) };
+        let content = match view.fragment {
+            Some(fragment) if !fragment.first => {
+                if is_for_target(&origin) {
+                    // The router has seen to it that all fragments come here.
+                    return self.settle(Verdict::Local, id, packet);
+                }
+                match self.fragments.content(&view, fragment) {
+                    Some(content) => content,
+                    None => return self.keep_fragment(&view, fragment, packet, origin),
+                }
+            }
+            _ => view.content,
+        };
+        let (flow, segment) = match content {
+            Content::Tcp(segment) => {
+                let (remote_port, port) = (segment.ports.source, segment.ports.destination);
+                (Flow { remote: view.source, remote_port, dvipa: id, port }, Some(segment))
+            }
+            Content::TcpError { remote, remote_port, local_port } => {
+                (Flow { remote, remote_port, dvipa: id, port: local_port }, None)
+            }
+            Content::Other => {
+                if let Some(fragment) = view.fragment.filter(|fragment| fragment.first) {
+                    self.first_fragment(&view, fragment);
+                }
+                let verdict = self.judge_other(id, origin);
+                return self.settle(verdict, id, packet);
+            }
+        };
+        let verdict = match (segment, origin) {
+            (None, _) => self.judge_error(&flow, origin),
+            (Some(segment), Origin::Xcf { from, header }) if is_for_target(&origin) => {
+                self.judge_forwarded(&flow, &segment, from, &header)
+            }
+            (Some(segment), _) => self.judge(&flow, &segment, matches!(origin, Origin::Network)),
+        };
+        let disposition = match (verdict, segment) {
+            (Verdict::Hold, Some(segment)) => self.keep(flow, packet, origin, &segment),
+            (Verdict::Ask { only }, Some(segment)) => self.ask(flow, packet, origin, &segment, only),
+            (verdict, _) => self.settle(verdict, id, packet),
+        };
+        if let Some(fragment) = view.fragment.filter(|fragment| fragment.first) {
+            self.first_fragment(&view, fragment);
+        }
+        disposition
+    }
+
+    fn settle(&mut self, verdict: Verdict, id: DvipaId, packet: Packet) -> Disposition {
+        match verdict {
+            Verdict::Local => {
+                self.counters.local += 1;
+                Disposition::Local(packet)
+            }
+            Verdict::Target { stack, entered } => self.send_to(id, stack, packet, entered),
+            Verdict::Router(stack) => {
+                self.counters.forwarded += 1;
+                let mut header = DataHeader::new(Direction::Inbound, Hop::ToRouter);
+                header.offload = packet.offload;
+                Disposition::Forward { to: self.address_of(stack), header, packet }
+            }
+            Verdict::Reset => {
+                self.counters.reset += 1;
+                Disposition::Reset(packet)
+            }
+            // Only segments are held, and those do not come here.
+            Verdict::Hold | Verdict::Ask { .. } => self.discard(DropReason::HolderUnknown, packet),
+            Verdict::Drop(reason) => self.discard(reason, packet),
+        }
+    }
+
+    fn discard(&mut self, reason: DropReason, packet: Packet) -> Disposition {
+        self.counters.drop(reason, 1);
+        Disposition::Drop(packet, reason)
+    }
+
+    /// F7.150: forwards a packet to its target, or takes it in if that is this stack (R16).
+    pub(crate) fn send_to(&mut self, id: DvipaId, target: StackId, packet: Packet, entered: bool) -> Disposition {
+        if target == self.me {
+            self.counters.local += 1;
+            return Disposition::Local(packet);
+        }
+        self.counters.forwarded += 1;
+        let mut header = DataHeader::new(Direction::Inbound, Hop::ToTarget);
+        header.epoch = self.dvipa(id).epoch;
+        header.entered = entered;
+        header.offload = packet.offload;
+        Disposition::Forward { to: self.address_of(target), header, packet }
+    }
+
+    /// A segment from the network, or from a stack that takes this one for the router.
+    fn judge(&mut self, flow: &Flow, segment: &Segment, from_network: bool) -> Verdict {
+        let known = if segment.opens() || segment.resets() {
+            self.crt.get(flow).copied()
+        } else {
+            // R5: the client has gone on after its SYN. F7.152
+            self.crt.established(flow)
+        };
+        match (known, segment.opens()) {
+            (Some(entry), false) => return Verdict::Target { stack: entry.target, entered: false },
+            (Some(entry), true) => return self.judge_known_syn(flow, segment, entry, from_network),
+            (None, _) => {}
+        }
+        match &self.dvipa(flow.dvipa).standing {
+            Standing::Gathering(_) | Standing::Active if segment.resets() => Verdict::Drop(DropReason::StrayReset),
+            Standing::Gathering(_) => Verdict::Hold,
+            Standing::Active if segment.opens() => self.choose(flow, segment.sequence),
+            Standing::Active => Verdict::Ask { only: None },
+            Standing::Yielding | Standing::Former { .. } | Standing::Standby => {
+                self.judge_elsewhere(flow, from_network)
+            }
+        }
+    }
+
+    /// This stack does not decide about the connection.
+    fn judge_elsewhere(&self, flow: &Flow, from_network: bool) -> Verdict {
+        if self.local.contains_key(flow) {
+            return Verdict::Local;
+        }
+        match self.live_owner(flow.dvipa) {
+            // I18: what another stack has passed on is not passed on again by one that is no router.
+            _ if !from_network => Verdict::Drop(DropReason::NotRouter),
+            Some(owner) if owner != self.me => Verdict::Router(owner),
+            _ => Verdict::Drop(DropReason::NoOwner),
+        }
+    }
+
+    /// R3, R4: a SYN between ends that have a CRT entry.
+    fn judge_known_syn(&mut self, flow: &Flow, segment: &Segment, entry: Entry, from_network: bool) -> Verdict {
+        let (id, target) = (flow.dvipa, entry.target);
+        let again = entry.instance == segment.sequence;
+        let dvipa = self.dvipa(id);
+        let serves = dvipa.dpt.is_ready(flow.port, target) || (target == self.me && !dvipa.distributes(flow.port));
+        if self.is_live(target) && (again || serves) {
+            // A new connection of a client that used the same port before: the entry is not about
+            // it, so its target reports it.
+            return Verdict::Target { stack: target, entered: again };
+        }
+        if target == self.me && self.local.contains_key(flow) {
+            return Verdict::Local;
+        }
+        if !entry.half_open && self.is_live(target) && target != self.me {
+            // It does not listen, but may still hold the connection: only if it denies that is
+            // another one chosen (I6).
+            return Verdict::Ask { only: Some(target) };
+        }
+        if !entry.half_open && !self.is_live(target) && target != self.me {
+            // Silent: what it holds is not given away while it may come back.
+            return Verdict::Target { stack: target, entered: false };
+        }
+        match &dvipa.standing {
+            Standing::Active => {
+                self.take_out(flow);
+                self.choose(flow, segment.sequence)
+            }
+            Standing::Gathering(_) => Verdict::Hold,
+            _ => self.judge_elsewhere(flow, from_network),
+        }
+    }
+
+    /// F7.142-150: a target for a new connection, and its CRT entry.
+    fn choose(&mut self, flow: &Flow, instance: u32) -> Verdict {
+        let (id, me, port) = (flow.dvipa, self.me, flow.port);
+        let target = if self.dvipa(id).distributes(port) {
+            let Vipa { dvipas, peers, leaving, .. } = self;
+            // I14: a target that can be reached and does not stop.
+            let eligible = |stack: StackId| match peers.get(&stack) {
+                Some(peer) => peer.is_up() && !peer.leaving,
+                None => stack == me && leaving.is_none(),
+            };
+            let dvipa = &mut dvipas[usize::from(id.0)];
+            let every = dvipa.distribution().is_some_and(|list| list.ports == Ports::Every);
+            match dvipa.dpt.choose(port, eligible) {
+                Some(target) => target,
+                // Where every port is distributed, servers bound to any address are the owner's own.
+                None if every => me,
+                // R20
+                None => return Verdict::Reset,
+            }
+        } else {
+            me
+        };
+        let mark = self.mark(id, target);
+        if !self.enter(*flow, Entry::new(self.now, instance, target, mark, true)) {
+            return Verdict::Drop(DropReason::TableFull);
+        }
+        Verdict::Target { stack: target, entered: true }
+    }
+
+    /// A segment that the router `from` has forwarded to this stack as its target. Nobody answers
+    /// it with RST here: what this stack does not hold, another may, and the router finds out.
+    fn judge_forwarded(&mut self, flow: &Flow, segment: &Segment, from: IpAddr, header: &DataHeader) -> Verdict {
+        if self.local.contains_key(flow) {
+            return Verdict::Local;
+        }
+        if segment.opens() {
+            if self.listens(self.dvipa(flow.dvipa).address, flow.port) {
+                if header.entered {
+                    self.remember_entered(*flow, segment.sequence, header.epoch);
+                }
+                return Verdict::Local;
+            }
+            self.deny(from, flow, Some(segment.sequence));
+            return Verdict::Drop(DropReason::NoListener);
+        }
+        if segment.resets() {
+            return Verdict::Drop(DropReason::StrayReset);
+        }
+        self.deny(from, flow, None);
+        Verdict::Drop(DropReason::NotHeld)
+    }
+
+    /// R9: an ICMP error goes to the stack of the connection that it is about.
+    fn judge_error(&self, flow: &Flow, origin: Origin) -> Verdict {
+        if is_for_target(&origin) || self.local.contains_key(flow) {
+            return Verdict::Local;
+        }
+        match self.crt.get(flow) {
+            Some(entry) => Verdict::Target { stack: entry.target, entered: false },
+            None => self.judge_other(flow.dvipa, origin),
+        }
+    }
+
+    /// Everything but TCP is the owner's: it answers pings and takes UDP.
+    fn judge_other(&self, id: DvipaId, origin: Origin) -> Verdict {
+        let owner = self.live_owner(id).filter(|owner| *owner != self.me);
+        match (&self.dvipa(id).standing, origin) {
+            (Standing::Former { .. } | Standing::Standby, Origin::Network) => {
+                owner.map_or(Verdict::Drop(DropReason::NoOwner), Verdict::Router)
+            }
+            _ => Verdict::Local,
+        }
+    }
+
+    /// The header for packets of this stack's own connections that leave through a peer which has
+    /// a network link: the peer writes them to its network as they are.
+    pub fn outbound_header(&self) -> DataHeader {
+        DataHeader::new(Direction::Outbound, Hop::ToRouter)
+    }
+}
+
+/// Whether a routing stack has chosen this one as the packet's target.
+fn is_for_target(origin: &Origin) -> bool {
+    matches!(origin, Origin::Xcf { header, .. } if header.hop == Hop::ToTarget)
+}

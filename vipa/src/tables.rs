@@ -1,0 +1,248 @@
+//! The router's side: DPT and CRT kept by what targets report (Figure 8).
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::crt::{Entry, Flow};
+use crate::dvipa::DvipaId;
+use crate::event::Event;
+use crate::membership::{Contact, StackId};
+use crate::ownership::{Epoch, Standing};
+use crate::vipa::Vipa;
+use crate::wire::message::{Connection, Message};
+
+/// An entry younger than this many seconds survives a report that does not name it: its SYN may
+/// have been under way when the report was written.
+const YOUNG: u16 = 3;
+
+impl Vipa {
+    /// A connection as this stack's tables name it, if it is one of a known DVIPA.
+    pub(crate) fn flow(&self, connection: &Connection) -> Option<Flow> {
+        let Connection { local, remote } = connection;
+        let dvipa = *self.by_address.get(&local.ip())?;
+        Some(Flow { remote: remote.ip(), remote_port: remote.port(), dvipa, port: local.port() })
+    }
+
+    /// A connection as all stacks name it.
+    pub(crate) fn connection(&self, flow: &Flow) -> Connection {
+        Connection {
+            local: SocketAddr::new(self.dvipa(flow.dvipa).address, flow.port),
+            remote: SocketAddr::new(flow.remote, flow.remote_port),
+        }
+    }
+
+    /// The round of a target's report that now counts.
+    pub(crate) fn mark(&self, id: DvipaId, target: StackId) -> u8 {
+        self.dvipa(id).marks.get(&target).copied().unwrap_or(0)
+    }
+
+    /// A target's report begins: what it names again carries the new mark.
+    pub(crate) fn next_mark(&mut self, id: DvipaId, target: StackId) -> u8 {
+        let mark = self.dvipa_mut(id).marks.entry(target).or_default();
+        *mark = mark.wrapping_add(1);
+        *mark
+    }
+
+    /// Enters a connection into the CRT; the DPT's counts follow (I21). `false` if there is no room.
+    pub(crate) fn enter(&mut self, flow: Flow, entry: Entry) -> bool {
+        let crowded = self.crt.crowded() && (entry.half_open || self.crt.is_full());
+        if crowded
+            && self.crt.get(&flow).is_none()
+            && let Some((flow, entry)) = self.crt.evict()
+        {
+            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+            self.counters.evicted += 1;
+        }
+        let Ok(before) = self.crt.insert(self.now, flow, entry) else {
+            self.counters.refused += 1;
+            return false;
+        };
+        let dpt = &mut self.dvipa_mut(flow.dvipa).dpt;
+        dpt.entered(flow.port, entry.target);
+        if let Some(before) = before {
+            dpt.left(flow.port, before.target);
+        }
+        true
+    }
+
+    /// Takes a connection out of the CRT.
+    pub(crate) fn take_out(&mut self, flow: &Flow) {
+        if let Some(entry) = self.crt.remove(flow) {
+            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+        }
+    }
+
+    /// Half-open entries whose time is over (R5).
+    pub(crate) fn expire_half_open(&mut self) {
+        while let Some((flow, entry)) = self.crt.expire(self.now) {
+            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+            self.counters.expired += 1;
+        }
+    }
+
+    /// R6: everything that pointed to a dead stack goes. Returns the number of connections.
+    pub(crate) fn purge(&mut self, stack: StackId) -> usize {
+        for id in self.dvipa_ids() {
+            self.clear_target(id, stack);
+        }
+        self.remove_where(|_, entry| entry.target == stack)
+    }
+
+    /// The complete report of a target is in: entries that it did not name have ended (I9, I13).
+    pub(crate) fn sweep(&mut self, id: DvipaId, target: StackId) {
+        let (now, mark) = (self.now, self.mark(id, target));
+        self.remove_where(|flow, entry| {
+            let stale = entry.mark != mark && !entry.half_open && entry.age(now) >= YOUNG;
+            flow.dvipa == id && entry.target == target && stale
+        });
+    }
+
+    fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
+        let Vipa { crt, dvipas, .. } = self;
+        let mut removed = 0;
+        crt.retain(|flow, entry| {
+            let gone = remove(flow, entry);
+            if gone {
+                removed += 1;
+                if let Some(dvipa) = dvipas.get_mut(usize::from(flow.dvipa.0)) {
+                    dvipa.dpt.left(flow.port, entry.target);
+                }
+            }
+            !gone
+        });
+        removed
+    }
+
+    /// A target is not ready on any port of the DVIPA any more, as far as is known.
+    fn clear_target(&mut self, id: DvipaId, stack: StackId) {
+        let dvipa = self.dvipa_mut(id);
+        let (address, rows) = (dvipa.address, dvipa.dpt.rows());
+        dvipa.dpt.clear_ready(stack);
+        for (port, _, _) in rows.into_iter().filter(|(_, who, row)| *who == stack && row.ready > 0) {
+            let (server, stack) = (SocketAddr::new(address, port), self.label_of(stack));
+            self.event(Event::TargetGone { server, stack });
+        }
+    }
+
+    /// F8.166: so many applications of a target listen on the port now.
+    pub(crate) fn set_ready(&mut self, id: DvipaId, port: u16, stack: StackId, listeners: u16) {
+        let dvipa = self.dvipa_mut(id);
+        let was = dvipa.dpt.is_ready(port, stack);
+        dvipa.dpt.set_ready(port, stack, listeners);
+        let (server, stack) = (SocketAddr::new(dvipa.address, port), self.label_of(stack));
+        match (was, listeners > 0) {
+            (false, true) => self.event(Event::TargetReady { server, stack }),
+            (true, false) => self.event(Event::TargetGone { server, stack }),
+            _ => {}
+        }
+    }
+
+    /// SRVSTAT.
+    pub(crate) fn hear_srvstat(&mut self, from: StackId, server: SocketAddr, listeners: u16) {
+        let Some(id) = self.by_address.get(&server.ip()).copied() else { return };
+        let (xcf, port) = (self.address_of(from), server.port());
+        let dvipa = self.dvipa(id);
+        let candidate =
+            dvipa.distribution().is_some_and(|list| list.targets.contains(xcf) && list.ports.contains(port));
+        if candidate && dvipa.standing.collects() {
+            self.set_ready(id, port, from, listeners);
+        }
+    }
+
+    /// A target's complete report begins.
+    pub(crate) fn report_begun(&mut self, from: StackId, id: DvipaId, epoch: Epoch) {
+        let dvipa = self.dvipa_mut(id);
+        if dvipa.epoch == epoch && dvipa.standing.collects() {
+            // No events: the report that follows says almost always the same again.
+            dvipa.dpt.clear_ready(from);
+            self.next_mark(id, from);
+        }
+    }
+
+    /// NEWCONN (F8.164): from the stack that holds the connection, or from a router that hands
+    /// over what it knows (F10.308).
+    pub(crate) fn hear_newconn(
+        &mut self,
+        from: StackId,
+        connection: Connection,
+        instance: u32,
+        target: IpAddr,
+        half_open: bool,
+    ) {
+        let Some(flow) = self.flow(&connection) else { return };
+        if !self.dvipa(flow.dvipa).standing.collects() {
+            return;
+        }
+        let Some(target) = self.stack_of(target) else { return };
+        if target == from {
+            self.holder_says(flow, instance, target);
+        } else {
+            self.router_says(flow, instance, target, half_open);
+        }
+    }
+
+    /// The holder's own word counts more than any entry.
+    fn holder_says(&mut self, flow: Flow, instance: u32, holder: StackId) {
+        let before = self.crt.get(&flow).copied();
+        let mark = self.mark(flow.dvipa, holder);
+        self.enter(flow, Entry::new(self.now, instance, holder, mark, false));
+        let rival = before.filter(|before| before.target != holder && !before.half_open);
+        if let Some(rival) = rival
+            && !self.is_asked(&flow)
+        {
+            // Another stack was believed to hold it. Either its TERMCONN is under way, or this
+            // NEWCONN is older than it looks: the other one's answer settles it.
+            self.question(flow, rival.target);
+        } else {
+            self.answered(flow, holder);
+        }
+    }
+
+    /// A former router's word counts for what nobody else can say: connections whose handshake is
+    /// under way (R3, R17), and those of a stack that is silent. Others report for themselves.
+    fn router_says(&mut self, flow: Flow, instance: u32, target: StackId, half_open: bool) {
+        let silent = self.peers.get(&target).is_some_and(|peer| peer.contact == Contact::Silent);
+        let buried = match &self.dvipa(flow.dvipa).standing {
+            Standing::Gathering(gathering) => gathering.buried(flow, instance),
+            _ => false,
+        };
+        if buried || self.crt.get(&flow).is_some() || !(silent || half_open && self.is_live(target)) {
+            return;
+        }
+        let mark = self.mark(flow.dvipa, target);
+        if self.enter(flow, Entry::new(self.now, instance, target, mark, half_open)) {
+            self.answered(flow, target);
+        }
+    }
+
+    /// TERMCONN (F8.162): ended at `holder`. One that names an earlier connection, or comes from a
+    /// stack that the entry does not point to, changes nothing (I11).
+    pub(crate) fn connection_ended(&mut self, holder: StackId, flow: Flow, instance: u32) {
+        if let Standing::Gathering(gathering) = &mut self.dvipa_mut(flow.dvipa).standing {
+            gathering.bury(flow, instance);
+        }
+        if self.crt.get(&flow).is_some_and(|entry| entry.target == holder && entry.instance == instance) {
+            self.take_out(&flow);
+        }
+    }
+
+    /// DENY: the target does not hold the connection.
+    pub(crate) fn hear_deny(&mut self, from: StackId, connection: Connection, instance: Option<u32>) {
+        let Some(flow) = self.flow(&connection) else { return };
+        let disproved = self.crt.get(&flow).is_some_and(|entry| {
+            // A half-open entry may be younger than the segment that was denied.
+            entry.target == from && instance.map_or(!entry.half_open, |instance| instance == entry.instance)
+        });
+        if disproved {
+            self.take_out(&flow);
+        }
+        self.denied(from, flow);
+    }
+
+    /// Tells the stack that forwarded a segment here that this one does not hold the connection.
+    pub(crate) fn deny(&mut self, to: IpAddr, flow: &Flow, instance: Option<u32>) {
+        let connection = self.connection(flow);
+        if let Some(stack) = self.stack_of(to) {
+            self.tell(stack, &Message::Deny { connection, instance });
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The VIPA distribution function of one stack: its state, what comes in, what goes out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use stack::Instant;
+
+use crate::action::Action;
+use crate::config::Config;
+use crate::crt::{Crt, Flow};
+use crate::dvipa::{Definition, Dvipa, DvipaId, PRIMARY, Primary, by_address};
+use crate::event::Event;
+use crate::fragments::Fragments;
+use crate::hold::Hold;
+use crate::membership::{Peer, StackId};
+use crate::ownership::Epoch;
+use crate::session::{Arrival, Session};
+use crate::status::Counters;
+use crate::takeback::Leaving;
+use crate::wire::control::{Header, Item, items};
+use crate::wire::message::Message;
+
+/// The VIPA distribution function of one stack.
+///
+/// Give it packets with [`route`](Vipa::route), control datagrams with [`receive`](Vipa::receive),
+/// what the stack's listeners and connections do, and the time. After any call, take actions with
+/// [`poll_action`](Vipa::poll_action) until there is none; then
+/// [`next_deadline`](Vipa::next_deadline) says when to call
+/// [`handle_timeout`](Vipa::handle_timeout).
+#[derive(Debug)]
+pub struct Vipa {
+    pub(crate) config: Config,
+    /// XCF addresses of all stacks, sorted; a [`StackId`] is an index.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) me: StackId,
+    /// All stacks but this one.
+    pub(crate) peers: BTreeMap<StackId, Peer>,
+    pub(crate) dvipas: Vec<Dvipa>,
+    pub(crate) by_address: HashMap<IpAddr, DvipaId, FixedState>,
+    pub(crate) crt: Crt,
+    /// Connections of this stack itself on DVIPAs, and their instances.
+    pub(crate) local: HashMap<Flow, u32, FixedState>,
+    /// Applications of this stack that listen, by port and address.
+    pub(crate) listeners: BTreeMap<(u16, Option<IpAddr>), u16>,
+    /// SYNs that came here from a router which has entered them.
+    pub(crate) entered: HashMap<Flow, (u32, Epoch), FixedState>,
+    pub(crate) hold: Hold,
+    pub(crate) fragments: Fragments,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) counters: Counters,
+    pub(crate) now: Instant,
+    pub(crate) started: Instant,
+    /// The search for the others is over: this stack may claim.
+    pub(crate) discovered: bool,
+    pub(crate) leaving: Option<Leaving>,
+    pub(crate) exit: Option<IpAddr>,
+    deadline: Option<Instant>,
+    deadline_stale: bool,
+}
+
+impl Vipa {
+    /// Starts a life of the stack's VIPA distribution function. `seed` makes hashes unpredictable
+    /// for clients; the same seed and the same calls give the same actions (I25).
+    pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let mut addresses = config.peers.clone();
+        addresses.push(config.xcf);
+        addresses.sort_unstable();
+        addresses.dedup();
+        // A sysplex has 32 systems; an index of 16 bits is never short.
+        addresses.truncate(usize::from(u16::MAX));
+        let me = addresses.binary_search(&config.xcf).unwrap_or_default();
+        let me = StackId(me as u16);
+        let session = || {
+            let (limits, timing) = (&config.limits, &config.timing);
+            Session::new(config.incarnation, config.mtu, limits.session_bytes, timing.resend)
+        };
+        let stacks = addresses.iter().enumerate().map(|(index, xcf)| (StackId(index as u16), *xcf));
+        let others = stacks.filter(|(stack, _)| *stack != me);
+        let peers: BTreeMap<_, _> = others.map(|(stack, xcf)| (stack, Peer::new(xcf, session(), now))).collect();
+        let limits = &config.limits;
+        let hasher = FixedState::with_seed(seed);
+        let mut vipa = Vipa {
+            crt: Crt::new(seed, limits.crt, limits.half_open, config.timing.half_open),
+            by_address: HashMap::with_hasher(hasher.clone()),
+            local: HashMap::with_hasher(hasher.clone()),
+            entered: HashMap::with_hasher(hasher),
+            listeners: BTreeMap::new(),
+            hold: Hold::default(),
+            fragments: Fragments::default(),
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            dvipas: Vec::new(),
+            discovered: peers.is_empty(),
+            addresses,
+            me,
+            peers,
+            now,
+            started: now,
+            leaving: None,
+            exit: None,
+            deadline: None,
+            deadline_stale: true,
+            config,
+        };
+        for (address, definition) in by_address(&vipa.config.definitions) {
+            vipa.define(me, address, definition);
+        }
+        vipa.reconsider();
+        vipa
+    }
+
+    /// A control datagram from XCF. Afterwards poll actions.
+    pub fn receive(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) {
+        self.advance(now);
+        let Some(stack) = self.stack_of(from).filter(|stack| *stack != self.me) else {
+            return self.count_unknown(from);
+        };
+        let Some((header, messages)) = Header::parse(datagram) else { return self.count_unknown(from) };
+        let hello = items(messages).next().and_then(|item| match item {
+            Item::Message(hello @ Message::Hello { .. }) => Some(hello),
+            _ => None,
+        });
+        // R14: the next life of a peer ends the one before.
+        if let Some(former) = self.peers.get(&stack).and_then(|peer| peer.announced)
+            && hello.is_some()
+            && header.sender.incarnation > former
+        {
+            self.gone(stack, former);
+        }
+        let Some(peer) = self.peers.get_mut(&stack) else { return };
+        let arrival = peer.session.receive(now, &header, messages, hello.is_some());
+        let agreement = peer.session.take_agreement();
+        match arrival {
+            Arrival::Stale => return self.counters.stale += 1,
+            Arrival::Unagreed => {}
+            Arrival::Taken | Arrival::Unsequenced | Arrival::Sequenced => peer.heard(now),
+        }
+        if let Some(hello) = hello {
+            self.hear_hello(stack, hello);
+        }
+        if agreement {
+            self.agreed(stack);
+        }
+        if arrival == Arrival::Unsequenced {
+            self.read(stack, messages);
+        }
+        // What a message sets off may end the session, and with it what still waits in it.
+        while let Some(body) = self.peers.get_mut(&stack).and_then(|peer| peer.session.take()) {
+            self.read(stack, &body);
+        }
+    }
+
+    /// Counts a datagram that is of no known kind or version (D7).
+    pub fn count_unknown(&mut self, _from: IpAddr) {
+        self.counters.unknown += 1;
+    }
+
+    /// The host has seen a life of a peer end: its process is gone, or its port is closed.
+    pub fn peer_gone(&mut self, now: Instant, xcf: IpAddr, incarnation: u64) {
+        self.advance(now);
+        if let Some(stack) = self.stack_of(xcf) {
+            self.gone(stack, incarnation);
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() {
+            self.flush();
+        }
+        let action = self.actions.pop_front();
+        if action.is_none() && core::mem::take(&mut self.deadline_stale) {
+            self.deadline = self.compute_deadline();
+        }
+        action
+    }
+
+    /// The time is now `now`. Afterwards poll actions.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        self.deadline_changed();
+        for peer in self.peers.values_mut() {
+            for datagram in peer.session.handle_timeout(now) {
+                self.actions.push_back(Action::Send { to: peer.xcf, datagram });
+            }
+        }
+        self.watch_peers();
+        self.end_waits();
+        self.expire_half_open();
+        self.expire_held();
+        self.expire_fragments();
+    }
+
+    /// When [`handle_timeout`](Vipa::handle_timeout) wants to be called. Right once all actions
+    /// have been polled.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn compute_deadline(&self) -> Option<Instant> {
+        let sessions = self.peers.values().filter_map(|peer| peer.session.next_deadline());
+        let others = [
+            self.membership_deadline(),
+            self.takeback_deadline(),
+            self.crt.next_deadline(),
+            self.hold.next_deadline(),
+            self.fragments.next_deadline(),
+        ];
+        sessions.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Something has got a deadline that may be earlier than all others.
+    pub(crate) fn deadline_changed(&mut self) {
+        self.deadline_stale = true;
+    }
+
+    /// Every call that brings the time comes by here first.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        if now > self.now {
+            self.forgive_stall(now);
+            self.now = now;
+        }
+    }
+
+    /// Turns what sessions have to say into actions.
+    pub(crate) fn flush(&mut self) {
+        let Config { name, process, linked, .. } = &self.config;
+        let hello = || Message::Hello {
+            name: name.clone(),
+            process: *process,
+            linked: *linked,
+            leaving: self.leaving.is_some(),
+        };
+        for peer in self.peers.values_mut() {
+            while let Some(datagram) = peer.session.poll(self.now, hello) {
+                self.actions.push_back(Action::Send { to: peer.xcf, datagram });
+                self.deadline_stale = true;
+            }
+        }
+    }
+
+    /// The messages of one datagram.
+    fn read(&mut self, from: StackId, messages: &[u8]) {
+        self.deadline_changed();
+        for item in items(messages) {
+            match item {
+                Item::Message(message) => self.hear(from, message),
+                Item::Unknown => self.counters.unknown += 1,
+                Item::Malformed => self.counters.malformed += 1,
+            }
+        }
+    }
+
+    /// F6.122, F8.160: what kind of message is it?
+    fn hear(&mut self, from: StackId, message: Message) {
+        match message {
+            // Read before, with the session.
+            Message::Hello { .. } => {}
+            Message::Heartbeat { count, heard, hears } => self.hear_heartbeat(from, count, heard, hears),
+            Message::ListBegin => self.dvipas.iter_mut().for_each(|dvipa| {
+                dvipa.definitions.remove(&from);
+            }),
+            Message::Definition { dvipa, definition } => self.define(from, dvipa, definition),
+            Message::Primary { dvipa, primary } => {
+                if let Some(id) = self.learn(dvipa) {
+                    self.dvipa_mut(id).learn_primary(primary);
+                }
+            }
+            Message::Claim { dvipa, claim } => {
+                if let Some(id) = self.learn(dvipa) {
+                    self.hear_claim(from, id, claim);
+                }
+            }
+            Message::ListEnd => self.listed(from),
+            Message::ReportBegin { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.report_begun(from, id, epoch)),
+            Message::ReportEnd { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.report_ended(from, id, epoch)),
+            Message::SrvStat { server, listeners } => self.hear_srvstat(from, server, listeners),
+            Message::NewConn { connection, instance, target, half_open } => {
+                self.hear_newconn(from, connection, instance, target, half_open);
+            }
+            Message::TermConn { connection, instance } => {
+                if let Some(flow) = self.flow(&connection) {
+                    self.connection_ended(from, flow, instance);
+                }
+            }
+            Message::Ask { connection } => self.answer(from, connection),
+            Message::Deny { connection, instance } => self.hear_deny(from, connection, instance),
+            Message::TakeBack { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_takeback(from, id, epoch)),
+            Message::Released { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_released(from, id, epoch)),
+            Message::Idle { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_idle(from, id, epoch)),
+            Message::Leaving => self.hear_leaving(from),
+        }
+    }
+
+    fn about(&mut self, dvipa: IpAddr, act: impl FnOnce(&mut Self, DvipaId)) {
+        if let Some(id) = self.by_address.get(&dvipa).copied() {
+            act(self, id);
+        }
+    }
+
+    /// The DVIPA's index; a new one for an address that was not heard of before. `None` beyond the
+    /// bound.
+    fn learn(&mut self, address: IpAddr) -> Option<DvipaId> {
+        if let Some(id) = self.by_address.get(&address) {
+            return Some(*id);
+        }
+        let next = self.dvipas.len();
+        let id = DvipaId(u16::try_from(next).ok().filter(|_| next < self.config.limits.dvipas)?);
+        self.dvipas.push(Dvipa::new(address));
+        self.by_address.insert(address, id);
+        Some(id)
+    }
+
+    /// What a stack's profile says of a DVIPA (F5.100, F6.132-135).
+    fn define(&mut self, stack: StackId, address: IpAddr, definition: Definition) {
+        let incarnation = match self.peers.get(&stack) {
+            Some(peer) => peer.session.incarnation().unwrap_or(0),
+            None => self.config.incarnation,
+        };
+        let Some(id) = self.learn(address) else { return };
+        let dvipa = self.dvipa_mut(id);
+        if definition.rank == PRIMARY
+            && let Some(prefix) = definition.prefix
+        {
+            let (moveable, distribution) = (definition.moveable, definition.distribution.clone());
+            dvipa.learn_primary(Primary { incarnation, moveable, prefix, distribution });
+        }
+        dvipa.definitions.insert(stack, definition);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.actions.push_back(Action::Event(event));
+    }
+
+    pub(crate) fn dvipa(&self, id: DvipaId) -> &Dvipa {
+        // A DvipaId is made only by `learn`, and no DVIPA is ever taken out of the table.
+        &self.dvipas[usize::from(id.0)]
+    }
+
+    pub(crate) fn dvipa_mut(&mut self, id: DvipaId) -> &mut Dvipa {
+        // As for `dvipa`.
+        &mut self.dvipas[usize::from(id.0)]
+    }
+
+    pub(crate) fn dvipa_ids(&self) -> impl Iterator<Item = DvipaId> + use<> {
+        (0..self.dvipas.len()).map(|index| DvipaId(index as u16))
+    }
+
+    pub(crate) fn stack_ids(&self) -> impl Iterator<Item = StackId> + use<> {
+        (0..self.addresses.len()).map(|index| StackId(index as u16))
+    }
+}

@@ -1,0 +1,456 @@
+//! The messages of the VIPA distribution functions to each other.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::control::Item;
+use super::cursor::{Reader, put_address, put_list, put_optional};
+use crate::definitions::{Moveable, PortRange, Ports, Targets};
+use crate::dvipa::{Definition, Distribution, Primary};
+use crate::ownership::{Claim, Epoch, Phase};
+
+/// A connection as stacks name it to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    /// DVIPA and port.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Opens a session; never sequenced.
+    Hello { name: String, process: Option<u32>, linked: bool, leaving: bool },
+    /// Never sequenced. `heard` is the receiver's last `count` that arrived here; `hears` are the
+    /// stacks that the sender has contact with.
+    Heartbeat { count: u64, heard: u64, hears: Vec<IpAddr> },
+    /// The complete VIPA list begins (F5.102).
+    ListBegin,
+    /// What the sender's own profile says of a DVIPA.
+    Definition { dvipa: IpAddr, definition: Definition },
+    /// What the primary's profile was last heard to say (F6.134).
+    Primary { dvipa: IpAddr, primary: Primary },
+    /// The highest claim the sender knows; its own, if it is the owner (F9.201, F9.212, F10.300).
+    Claim { dvipa: IpAddr, claim: Claim },
+    /// The VIPA list is complete.
+    ListEnd,
+    /// All that the sender serves of a DVIPA follows.
+    ReportBegin { dvipa: IpAddr, epoch: Epoch },
+    /// The report is complete.
+    ReportEnd { dvipa: IpAddr, epoch: Epoch },
+    /// SRVSTAT: how many applications listen on (DVIPA, port) at the sender; 0: no longer (F6.130).
+    SrvStat { server: SocketAddr, listeners: u16 },
+    /// NEWCONN: the connection lives on the stack with XCF address `target` (F6.133).
+    NewConn { connection: Connection, instance: u32, target: IpAddr, half_open: bool },
+    /// TERMCONN: the connection has ended at the sender (F8.162).
+    TermConn { connection: Connection, instance: u32 },
+    /// Does the receiver hold the connection? It answers NEWCONN or DENY (R1).
+    Ask { connection: Connection },
+    /// The sender does not hold the connection; `instance` if it knows which one was meant.
+    Deny { connection: Connection, instance: Option<u32> },
+    /// Takeback: the sender's tables are ready for what the receiver routes (F10.304).
+    TakeBack { dvipa: IpAddr, epoch: Epoch },
+    /// All NEWCONN are sent; the sender has stopped to distribute (F10.308).
+    Released { dvipa: IpAddr, epoch: Epoch },
+    /// MOVEable WHENIDLE: the sender holds no connection any more, the primary may take back.
+    Idle { dvipa: IpAddr, epoch: Epoch },
+    /// The sender stops in order: others are to take over what it owns.
+    Leaving,
+}
+
+/// Kinds on the wire. Numbers are never used again for something else.
+mod kind {
+    pub const HELLO: u16 = 1;
+    pub const HEARTBEAT: u16 = 2;
+    pub const LIST_BEGIN: u16 = 3;
+    pub const DEFINITION: u16 = 4;
+    pub const PRIMARY: u16 = 5;
+    pub const CLAIM: u16 = 6;
+    pub const LIST_END: u16 = 7;
+    pub const REPORT_BEGIN: u16 = 8;
+    pub const REPORT_END: u16 = 9;
+    pub const SRVSTAT: u16 = 10;
+    pub const NEWCONN: u16 = 11;
+    pub const TERMCONN: u16 = 12;
+    pub const ASK: u16 = 13;
+    pub const DENY: u16 = 14;
+    pub const TAKEBACK: u16 = 15;
+    pub const RELEASED: u16 = 16;
+    pub const IDLE: u16 = 17;
+    pub const LEAVING: u16 = 18;
+}
+
+impl Message {
+    /// Appends kind, length and body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend([0; 4]);
+        let kind = self.put(out);
+        // No message nears 64 KiB: the longest carries a port list and a target list.
+        let length = u16::try_from(out.len() - start - 4).unwrap_or(u16::MAX);
+        out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
+        out[start + 2..start + 4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    fn put(&self, out: &mut Vec<u8>) -> u16 {
+        match self {
+            Message::Hello { name, process, linked, leaving } => {
+                put_optional(out, process.as_ref(), |out, process| out.extend(process.to_be_bytes()));
+                out.extend([u8::from(*linked), u8::from(*leaving)]);
+                out.extend(name.as_bytes());
+                kind::HELLO
+            }
+            Message::Heartbeat { count, heard, hears } => {
+                out.extend(count.to_be_bytes());
+                out.extend(heard.to_be_bytes());
+                put_list(out, hears, |out, address| put_address(out, *address));
+                kind::HEARTBEAT
+            }
+            Message::ListBegin => kind::LIST_BEGIN,
+            Message::Definition { dvipa, definition } => {
+                put_address(out, *dvipa);
+                put_definition(out, definition);
+                kind::DEFINITION
+            }
+            Message::Primary { dvipa, primary } => {
+                let Primary { incarnation, moveable, prefix, distribution } = primary;
+                put_address(out, *dvipa);
+                out.extend(incarnation.to_be_bytes());
+                out.extend([moveable_code(*moveable), *prefix]);
+                put_optional(out, distribution.as_ref(), put_distribution);
+                kind::PRIMARY
+            }
+            Message::Claim { dvipa, claim } => {
+                put_address(out, *dvipa);
+                put_claim(out, claim);
+                kind::CLAIM
+            }
+            Message::ListEnd => kind::LIST_END,
+            Message::ReportBegin { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::REPORT_BEGIN),
+            Message::ReportEnd { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::REPORT_END),
+            Message::SrvStat { server, listeners } => {
+                put_socket(out, *server);
+                out.extend(listeners.to_be_bytes());
+                kind::SRVSTAT
+            }
+            Message::NewConn { connection, instance, target, half_open } => {
+                put_connection(out, connection);
+                out.extend(instance.to_be_bytes());
+                put_address(out, *target);
+                out.push(u8::from(*half_open));
+                kind::NEWCONN
+            }
+            Message::TermConn { connection, instance } => {
+                put_connection(out, connection);
+                out.extend(instance.to_be_bytes());
+                kind::TERMCONN
+            }
+            Message::Ask { connection } => {
+                put_connection(out, connection);
+                kind::ASK
+            }
+            Message::Deny { connection, instance } => {
+                put_connection(out, connection);
+                put_optional(out, instance.as_ref(), |out, instance| out.extend(instance.to_be_bytes()));
+                kind::DENY
+            }
+            Message::TakeBack { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::TAKEBACK),
+            Message::Released { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::RELEASED),
+            Message::Idle { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::IDLE),
+            Message::Leaving => kind::LEAVING,
+        }
+    }
+
+    /// Reads one message body. Bytes behind the known fields are ignored: later versions may
+    /// append fields.
+    pub fn decode(kind: u16, body: &[u8]) -> Item {
+        let mut reader = Reader(body);
+        let message = match kind {
+            kind::HELLO => hello(&mut reader),
+            kind::HEARTBEAT => heartbeat(&mut reader),
+            kind::LIST_BEGIN => Some(Message::ListBegin),
+            kind::DEFINITION => reader
+                .address()
+                .zip(definition(&mut reader))
+                .map(|(dvipa, definition)| Message::Definition { dvipa, definition }),
+            kind::PRIMARY => {
+                reader.address().zip(primary(&mut reader)).map(|(dvipa, primary)| Message::Primary { dvipa, primary })
+            }
+            kind::CLAIM => {
+                reader.address().zip(claim(&mut reader)).map(|(dvipa, claim)| Message::Claim { dvipa, claim })
+            }
+            kind::LIST_END => Some(Message::ListEnd),
+            kind::REPORT_BEGIN => {
+                address_epoch(&mut reader).map(|(dvipa, epoch)| Message::ReportBegin { dvipa, epoch })
+            }
+            kind::REPORT_END => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::ReportEnd { dvipa, epoch }),
+            kind::SRVSTAT => {
+                socket(&mut reader).zip(reader.u16()).map(|(server, listeners)| Message::SrvStat { server, listeners })
+            }
+            kind::NEWCONN => new_conn(&mut reader),
+            kind::TERMCONN => connection(&mut reader)
+                .zip(reader.u32())
+                .map(|(connection, instance)| Message::TermConn { connection, instance }),
+            kind::ASK => connection(&mut reader).map(|connection| Message::Ask { connection }),
+            kind::DENY => connection(&mut reader)
+                .zip(reader.optional(Reader::u32))
+                .map(|(connection, instance)| Message::Deny { connection, instance }),
+            kind::TAKEBACK => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::TakeBack { dvipa, epoch }),
+            kind::RELEASED => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::Released { dvipa, epoch }),
+            kind::IDLE => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::Idle { dvipa, epoch }),
+            kind::LEAVING => Some(Message::Leaving),
+            _ => return Item::Unknown,
+        };
+        message.map_or(Item::Malformed, Item::Message)
+    }
+}
+
+fn hello(reader: &mut Reader<'_>) -> Option<Message> {
+    let process = reader.optional(Reader::u32)?;
+    let (linked, leaving) = (reader.u8()? != 0, reader.u8()? != 0);
+    // Names are for people; one that is no UTF-8 is shown as well as it can be.
+    let name = String::from_utf8_lossy(reader.0).into_owned();
+    Some(Message::Hello { name, process, linked, leaving })
+}
+
+fn heartbeat(reader: &mut Reader<'_>) -> Option<Message> {
+    Some(Message::Heartbeat { count: reader.u64()?, heard: reader.u64()?, hears: reader.list(Reader::address)? })
+}
+
+fn new_conn(reader: &mut Reader<'_>) -> Option<Message> {
+    Some(Message::NewConn {
+        connection: connection(reader)?,
+        instance: reader.u32()?,
+        target: reader.address()?,
+        half_open: reader.u8()? != 0,
+    })
+}
+
+fn put_epoch(out: &mut Vec<u8>, dvipa: IpAddr, epoch: Epoch, kind: u16) -> u16 {
+    put_address(out, dvipa);
+    out.extend(epoch.round.to_be_bytes());
+    out.push(epoch.rank);
+    kind
+}
+
+fn epoch(reader: &mut Reader<'_>) -> Option<Epoch> {
+    Some(Epoch { round: reader.u64()?, rank: reader.u8()? })
+}
+
+fn address_epoch(reader: &mut Reader<'_>) -> Option<(IpAddr, Epoch)> {
+    reader.address().zip(epoch(reader))
+}
+
+fn put_socket(out: &mut Vec<u8>, socket: SocketAddr) {
+    put_address(out, socket.ip());
+    out.extend(socket.port().to_be_bytes());
+}
+
+fn socket(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    Some(SocketAddr::new(reader.address()?, reader.u16()?))
+}
+
+fn put_connection(out: &mut Vec<u8>, connection: &Connection) {
+    put_socket(out, connection.local);
+    put_socket(out, connection.remote);
+}
+
+fn connection(reader: &mut Reader<'_>) -> Option<Connection> {
+    let (local, remote) = (socket(reader)?, socket(reader)?);
+    // Addresses of two families never make a connection.
+    (local.is_ipv4() == remote.is_ipv4()).then_some(Connection { local, remote })
+}
+
+const fn moveable_code(moveable: Moveable) -> u8 {
+    match moveable {
+        Moveable::Immediate => 0,
+        Moveable::WhenIdle => 1,
+    }
+}
+
+fn moveable(reader: &mut Reader<'_>) -> Option<Moveable> {
+    match reader.u8()? {
+        0 => Some(Moveable::Immediate),
+        1 => Some(Moveable::WhenIdle),
+        _ => None,
+    }
+}
+
+fn put_definition(out: &mut Vec<u8>, definition: &Definition) {
+    let Definition { rank, moveable, prefix, create, distribution } = definition;
+    out.extend([*rank, moveable_code(*moveable), u8::from(*create)]);
+    put_optional(out, prefix.as_ref(), |out, prefix| out.push(*prefix));
+    put_optional(out, distribution.as_ref(), put_distribution);
+}
+
+fn definition(reader: &mut Reader<'_>) -> Option<Definition> {
+    Some(Definition {
+        rank: reader.u8()?,
+        moveable: moveable(reader)?,
+        create: reader.u8()? != 0,
+        prefix: reader.optional(Reader::u8)?,
+        distribution: reader.optional(distribution)?,
+    })
+}
+
+fn primary(reader: &mut Reader<'_>) -> Option<Primary> {
+    Some(Primary {
+        incarnation: reader.u64()?,
+        moveable: moveable(reader)?,
+        prefix: reader.u8()?,
+        distribution: reader.optional(distribution)?,
+    })
+}
+
+fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
+    let Claim { epoch, owner, incarnation, phase, prefix, distribution } = claim;
+    put_address(out, *owner);
+    out.extend(incarnation.to_be_bytes());
+    out.extend(epoch.round.to_be_bytes());
+    out.extend([epoch.rank, *prefix]);
+    match phase {
+        Phase::Rebuilding => out.push(0),
+        Phase::TakingBack { from } => {
+            out.push(1);
+            put_address(out, *from);
+        }
+        Phase::Active => out.push(2),
+    }
+    put_optional(out, distribution.as_ref(), put_distribution);
+}
+
+fn claim(reader: &mut Reader<'_>) -> Option<Claim> {
+    Some(Claim {
+        owner: reader.address()?,
+        incarnation: reader.u64()?,
+        epoch: epoch(reader)?,
+        prefix: reader.u8()?,
+        phase: match reader.u8()? {
+            0 => Phase::Rebuilding,
+            1 => Phase::TakingBack { from: reader.address()? },
+            2 => Phase::Active,
+            _ => return None,
+        },
+        distribution: reader.optional(distribution)?,
+    })
+}
+
+fn put_distribution(out: &mut Vec<u8>, distribution: &Distribution) {
+    let ports = match &distribution.ports {
+        Ports::Every => None,
+        Ports::List(ports) => Some(ports),
+    };
+    put_optional(out, ports, |out, ports| {
+        put_list(out, ports, |out, range| {
+            out.extend(range.first.to_be_bytes());
+            out.extend(range.last.to_be_bytes());
+        });
+    });
+    let targets = match &distribution.targets {
+        Targets::All => None,
+        Targets::List(targets) => Some(targets),
+    };
+    put_optional(out, targets, |out, targets| put_list(out, targets, |out, target| put_address(out, *target)));
+}
+
+fn distribution(reader: &mut Reader<'_>) -> Option<Distribution> {
+    let range = |reader: &mut Reader<'_>| Some(PortRange { first: reader.u16()?, last: reader.u16()? });
+    let ports = reader.optional(|reader| reader.list(range))?;
+    let targets = reader.optional(|reader| reader.list(Reader::address))?;
+    Some(Distribution {
+        ports: ports.map_or(Ports::Every, Ports::List),
+        targets: targets.map_or(Targets::All, Targets::List),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::control::items;
+
+    fn addresses() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
+    }
+
+    fn distributions() -> impl Strategy<Value = Distribution> {
+        let range = (any::<u16>(), any::<u16>()).prop_map(|(first, last)| PortRange { first, last });
+        let ports = prop_oneof![Just(Ports::Every), prop::collection::vec(range, 0..5).prop_map(Ports::List)];
+        let targets = prop_oneof![Just(Targets::All), prop::collection::vec(addresses(), 0..5).prop_map(Targets::List)];
+        (ports, targets).prop_map(|(ports, targets)| Distribution { ports, targets })
+    }
+
+    fn connections() -> impl Strategy<Value = Connection> {
+        (any::<[u8; 4]>(), any::<u16>(), any::<[u8; 4]>(), any::<u16>())
+            .prop_map(|(a, p, b, q)| Connection { local: (a, p).into(), remote: (b, q).into() })
+    }
+
+    fn messages() -> impl Strategy<Value = Message> {
+        let epochs = || (any::<u64>(), any::<u8>()).prop_map(|(round, rank)| Epoch { round, rank });
+        let moveables = || prop_oneof![Just(Moveable::Immediate), Just(Moveable::WhenIdle)];
+        let lists = || prop::option::of(distributions());
+        let phases = prop_oneof![
+            Just(Phase::Rebuilding),
+            Just(Phase::Active),
+            addresses().prop_map(|from| Phase::TakingBack { from })
+        ];
+        prop_oneof![
+            (".*", any::<Option<u32>>(), any::<bool>(), any::<bool>())
+                .prop_map(|(name, process, linked, leaving)| Message::Hello { name, process, linked, leaving }),
+            (any::<u64>(), any::<u64>(), prop::collection::vec(addresses(), 0..5))
+                .prop_map(|(count, heard, hears)| Message::Heartbeat { count, heard, hears }),
+            (addresses(), any::<u8>(), moveables(), any::<Option<u8>>(), any::<bool>(), lists()).prop_map(
+                |(dvipa, rank, moveable, prefix, create, distribution)| Message::Definition {
+                    dvipa,
+                    definition: Definition { rank, moveable, prefix, create, distribution },
+                }
+            ),
+            (addresses(), any::<u64>(), moveables(), any::<u8>(), lists()).prop_map(
+                |(dvipa, incarnation, moveable, prefix, distribution)| Message::Primary {
+                    dvipa,
+                    primary: Primary { incarnation, moveable, prefix, distribution },
+                }
+            ),
+            (addresses(), epochs(), addresses(), any::<u64>(), phases, any::<u8>(), lists()).prop_map(
+                |(dvipa, epoch, owner, incarnation, phase, prefix, distribution)| Message::Claim {
+                    dvipa,
+                    claim: Claim { epoch, owner, incarnation, phase, prefix, distribution },
+                }
+            ),
+            (addresses(), any::<u16>(), any::<u16>())
+                .prop_map(|(ip, port, listeners)| Message::SrvStat { server: SocketAddr::new(ip, port), listeners }),
+            (connections(), any::<u32>(), addresses(), any::<bool>()).prop_map(
+                |(connection, instance, target, half_open)| Message::NewConn {
+                    connection,
+                    instance,
+                    target,
+                    half_open
+                }
+            ),
+            (connections(), any::<u32>()).prop_map(|(connection, instance)| Message::TermConn { connection, instance }),
+            (connections(), any::<Option<u32>>())
+                .prop_map(|(connection, instance)| Message::Deny { connection, instance }),
+            connections().prop_map(|connection| Message::Ask { connection }),
+            (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::ReportEnd { dvipa, epoch }),
+            (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::Released { dvipa, epoch }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn messages_read_back_as_written(written in prop::collection::vec(messages(), 0..8)) {
+            let mut body = Vec::new();
+            written.iter().for_each(|message| message.encode(&mut body));
+            let read: Vec<Item> = items(&body).collect();
+            let expected: Vec<Item> = written.into_iter().map(Item::Message).collect();
+            prop_assert_eq!(read, expected);
+        }
+
+        /// D7: a body cut short or garbled is malformed, never a panic.
+        #[test]
+        fn any_body_is_judged(kind in 0u16..24, body: Vec<u8>) {
+            Message::decode(kind, &body);
+        }
+    }
+}
