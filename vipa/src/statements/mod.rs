@@ -1,0 +1,104 @@
+//! The VIPADynamic block as z/OS writes it: read with positions, checked, and printed.
+//!
+//! Capital letters of a keyword are its shortest abbreviation, case does not matter, `;` starts a
+//! comment, a statement may go over several lines.
+
+mod lexer;
+mod parser;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use lexer::Position;
+use thiserror::Error;
+
+use crate::definitions::{Definitions, Moveable, Ports, Targets};
+
+/// What is wrong in a profile, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}:{}: {message}", at.line, at.column)]
+pub struct StatementError {
+    /// Where.
+    pub at: Position,
+    /// What, and what was expected.
+    pub message: String,
+}
+
+/// Where each address of the definitions stands in the text, for checks across stacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Of each of [`Definitions::defines`].
+    pub defines: Vec<Position>,
+    /// Of each of [`Definitions::backups`].
+    pub backups: Vec<Position>,
+    /// Of each of [`Definitions::distributes`], and of each of its targets.
+    pub distributes: Vec<(Position, Vec<Position>)>,
+}
+
+/// Reads a VIPADynamic block. `symbol` knows the names that stand for addresses.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the text.
+pub fn parse(
+    text: &str,
+    symbol: &dyn Fn(&str) -> Option<IpAddr>,
+) -> Result<(Definitions, Places), Vec<StatementError>> {
+    parser::parse(text, symbol)
+}
+
+fn mask(address: IpAddr, prefix: u8) -> String {
+    match address {
+        IpAddr::V4(_) => {
+            let bits = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+            std::net::Ipv4Addr::from_bits(bits).to_string()
+        }
+        IpAddr::V6(_) => prefix.to_string(),
+    }
+}
+
+fn moveable(moveable: Moveable) -> &'static str {
+    match moveable {
+        Moveable::Immediate => "MOVEABLE IMMEDIATE",
+        Moveable::WhenIdle => "MOVEABLE WHENIDLE",
+    }
+}
+
+/// The block in z/OS's layout; reading it again gives the same definitions.
+impl fmt::Display for Definitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "VIPADYNAMIC")?;
+        for define in &self.defines {
+            let (mask, how) = (mask(define.address, define.prefix), moveable(define.moveable));
+            writeln!(f, "  VIPADEFINE {how} {mask} {}", define.address)?;
+        }
+        for backup in &self.backups {
+            write!(f, "  VIPABACKUP {}", backup.rank)?;
+            if let Some((how, prefix)) = backup.create {
+                write!(f, " {} {}", moveable(how), mask(backup.address, prefix))?;
+            }
+            writeln!(f, " {}", backup.address)?;
+        }
+        for distribute in &self.distributes {
+            write!(f, "  VIPADISTRIBUTE {}", distribute.address)?;
+            if let Ports::List(ranges) = &distribute.ports {
+                write!(f, " PORT")?;
+                for range in ranges {
+                    match range.first == range.last {
+                        true => write!(f, " {}", range.first)?,
+                        false => write!(f, " {}-{}", range.first, range.last)?,
+                    }
+                }
+            }
+            write!(f, " DESTIP")?;
+            match &distribute.targets {
+                Targets::All => write!(f, " ALL")?,
+                Targets::List(list) => list.iter().try_for_each(|target| write!(f, " {target}"))?,
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "ENDVIPADYNAMIC")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! The parser. It goes on after an error where that makes sense, to find the next one too.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::lexer::{Position, Word, matches, words};
+use super::{Places, StatementError};
+use crate::definitions::{Backup, Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+
+/// Limits of z/OS.
+const MAX_PORTS: usize = 64;
+const MAX_TARGETS: usize = 32;
+
+const STATEMENTS: [&str; 3] = ["VIPADEFine", "VIPABackup", "VIPADISTribute"];
+/// What z/OS has besides.
+const NOT_HERE: [&str; 4] = ["VIPADELete", "VIPARange", "VIPAROUTE", "VIPASMparms"];
+const BEGIN: &str = "VIPADynamic";
+const END: &str = "ENDVIPADynamic";
+
+pub(super) fn parse(
+    text: &str,
+    symbol: &dyn Fn(&str) -> Option<IpAddr>,
+) -> Result<(Definitions, Places), Vec<StatementError>> {
+    let (words, end) = words(text);
+    let mut parser = Parser {
+        words,
+        next: 0,
+        end,
+        symbol,
+        definitions: Definitions::default(),
+        places: Places::default(),
+        errors: Vec::new(),
+    };
+    parser.block();
+    if parser.errors.is_empty() {
+        parser.check();
+    }
+    if parser.errors.is_empty() {
+        Ok((parser.definitions, parser.places))
+    } else {
+        parser.errors.sort_by_key(|error| error.at);
+        Err(parser.errors)
+    }
+}
+
+struct Parser<'a> {
+    words: Vec<Word<'a>>,
+    next: usize,
+    end: Position,
+    symbol: &'a dyn Fn(&str) -> Option<IpAddr>,
+    definitions: Definitions,
+    places: Places,
+    errors: Vec<StatementError>,
+}
+
+/// The statement cannot be read on.
+struct Abandon;
+
+fn is_statement(word: &str) -> bool {
+    STATEMENTS.iter().chain(&NOT_HERE).chain(&[END]).any(|keyword| matches(word, keyword))
+}
+
+impl<'a> Parser<'a> {
+    fn error(&mut self, at: Position, message: impl Into<String>) {
+        self.errors.push(StatementError { at, message: message.into() });
+    }
+
+    /// The next word of the statement.
+    fn peek(&self) -> Option<Word<'a>> {
+        self.words.get(self.next).copied().filter(|word| !is_statement(word.text))
+    }
+
+    fn take(&mut self) -> Option<Word<'a>> {
+        let word = self.peek();
+        self.next += usize::from(word.is_some());
+        word
+    }
+
+    fn take_keyword(&mut self, keyword: &str) -> Option<Word<'a>> {
+        self.peek().filter(|word| matches(word.text, keyword)).inspect(|_| self.next += 1)
+    }
+
+    /// The next word; an error if the statement has none.
+    fn expect(&mut self, statement: Word<'_>, what: &str) -> Result<Word<'a>, Abandon> {
+        match self.take() {
+            Some(word) => Ok(word),
+            None => {
+                let at = self.words.get(self.next).map_or(self.end, |word| word.at);
+                self.error(at, format!("{} is cut off: expected {what}", statement.text.to_uppercase()));
+                Err(Abandon)
+            }
+        }
+    }
+
+    fn block(&mut self) {
+        match self.words.first().copied() {
+            Some(word) if matches(word.text, BEGIN) => self.next = 1,
+            Some(word) => self.error(word.at, format!("'{}' is outside any block: expected VIPADYNAMIC", word.text)),
+            None => return self.error(self.end, "expected VIPADYNAMIC"),
+        }
+        while let Some(word) = self.words.get(self.next).copied() {
+            self.next += 1;
+            if matches(word.text, END) {
+                if let Some(extra) = self.words.get(self.next) {
+                    let (at, text) = (extra.at, extra.text);
+                    self.error(at, format!("'{text}' stands after ENDVIPADYNAMIC: expected the end of the profile"));
+                }
+                return;
+            }
+            let read = match STATEMENTS.iter().position(|keyword| matches(word.text, keyword)) {
+                Some(0) => self.define(word),
+                Some(1) => self.backup(word),
+                Some(_) => self.distribute(word),
+                None => {
+                    let known = NOT_HERE.iter().any(|keyword| matches(word.text, keyword));
+                    let why = if known { "is not supported here" } else { "is no statement" };
+                    self.error(
+                        word.at,
+                        format!(
+                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPADISTRIBUTE or ENDVIPADYNAMIC",
+                            word.text
+                        ),
+                    );
+                    Err(Abandon)
+                }
+            };
+            if read.is_err() {
+                // On with the next statement.
+                while self.take().is_some() {}
+            }
+        }
+        self.error(self.end, "the block is cut off: expected ENDVIPADYNAMIC");
+    }
+
+    fn address(&mut self, word: Word<'_>) -> Option<IpAddr> {
+        let address = word.text.parse().ok().or_else(|| (self.symbol)(word.text));
+        if address.is_none() {
+            self.error(word.at, format!("'{}' is neither an address nor a known name", word.text));
+        }
+        address
+    }
+
+    /// `MOVEable {IMMEDiate | WHENIDLE}`, if it is there.
+    fn moveable(&mut self, statement: Word<'_>) -> Result<Option<Moveable>, Abandon> {
+        if self.take_keyword("MOVEable").is_none() {
+            return Ok(None);
+        }
+        let word = self.expect(statement, "IMMEDIATE or WHENIDLE")?;
+        if matches(word.text, "IMMEDiate") {
+            Ok(Some(Moveable::Immediate))
+        } else if matches(word.text, "WHENIDLE") {
+            Ok(Some(Moveable::WhenIdle))
+        } else {
+            self.error(word.at, format!("'{}' after MOVEABLE: expected IMMEDIATE or WHENIDLE", word.text));
+            Err(Abandon)
+        }
+    }
+
+    /// An address mask, as the length of its prefix.
+    fn mask(&mut self, statement: Word<'_>) -> Result<u8, Abandon> {
+        let word = self.expect(statement, "an address mask")?;
+        let bits = word.text.parse::<Ipv4Addr>().map(Ipv4Addr::to_bits);
+        match bits {
+            Ok(bits) if bits != 0 && bits.leading_ones() + bits.trailing_zeros() == 32 => {
+                // At most 32.
+                Ok(bits.leading_ones() as u8)
+            }
+            _ => {
+                self.error(word.at, format!("'{}' is no address mask: expected one such as 255.255.255.0", word.text));
+                Err(Abandon)
+            }
+        }
+    }
+
+    /// The addresses to the statement's end; at least one.
+    fn addresses(&mut self, statement: Word<'_>) -> Result<Vec<(IpAddr, Position)>, Abandon> {
+        let mut addresses = Vec::new();
+        let mut word = self.expect(statement, "an address")?;
+        loop {
+            if let Some(address) = self.address(word) {
+                addresses.push((address, word.at));
+            }
+            match self.take() {
+                Some(next) => word = next,
+                None => return Ok(addresses),
+            }
+        }
+    }
+
+    /// D1.
+    fn define(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        let moveable = self.moveable(statement)?.unwrap_or_default();
+        let prefix = self.mask(statement)?;
+        let addresses = self.addresses(statement)?;
+        let network = |address: IpAddr| match address {
+            IpAddr::V4(v4) => v4.to_bits() >> (32 - u32::from(prefix)),
+            IpAddr::V6(_) => 0,
+        };
+        for (address, at) in &addresses {
+            let first = addresses[0].0;
+            if !address.is_ipv4() {
+                self.error(*at, format!("{address} does not go with an IPv4 mask"));
+            } else if network(*address) != network(first) {
+                self.error(*at, format!("{address} is outside the statement's subnet, that of {first}/{prefix}"));
+            }
+            self.definitions.defines.push(Define { address: *address, prefix, moveable });
+            self.places.defines.push(*at);
+        }
+        Ok(())
+    }
+
+    /// D2.
+    fn backup(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        let mut rank = 1;
+        if let Some(word) = self.peek().filter(|word| word.text.bytes().all(|byte| byte.is_ascii_digit())) {
+            self.next += 1;
+            match word.text.parse() {
+                Ok(number @ 1..=254) => rank = number,
+                _ => self.error(word.at, format!("rank {}: expected a number from 1 to 254", word.text)),
+            }
+        }
+        let create = match self.moveable(statement)? {
+            Some(moveable) => Some((moveable, self.mask(statement)?)),
+            None => None,
+        };
+        for (address, at) in self.addresses(statement)? {
+            self.definitions.backups.push(Backup { address, rank, create });
+            self.places.backups.push(at);
+        }
+        Ok(())
+    }
+
+    /// D3.
+    fn distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        self.take_keyword("DEFINE");
+        if self.take_keyword("DISTMethod").is_some() {
+            let word = self.expect(statement, "a distribution method")?;
+            if !matches(word.text, "ROUNDROBIN") {
+                self.error(
+                    word.at,
+                    format!("distribution method '{}' is not supported here: expected ROUNDROBIN", word.text),
+                );
+            }
+        }
+        let word = self.expect(statement, "a DVIPA")?;
+        let (address, at) = (self.address(word), word.at);
+        let ports = if self.take_keyword("PORT").is_some() { self.ports(statement)? } else { Ports::Every };
+        let word = self.expect(statement, "PORT or DESTIP")?;
+        if !matches(word.text, "DESTIP") {
+            self.error(word.at, format!("'{}' in VIPADISTRIBUTE: expected PORT or DESTIP", word.text));
+            return Err(Abandon);
+        }
+        let (targets, places) = if self.take_keyword("ALL").is_some() {
+            (Targets::All, Vec::new())
+        } else {
+            let (list, places): (Vec<_>, Vec<_>) = self.addresses(statement)?.into_iter().unzip();
+            if let Some(at) = places.get(MAX_TARGETS) {
+                self.error(*at, format!("more than {MAX_TARGETS} DESTIP addresses"));
+            }
+            (Targets::List(list), places)
+        };
+        if let Some(word) = self.take() {
+            self.error(word.at, format!("'{}' after DESTIP ALL: expected the end of the statement", word.text));
+        }
+        if let Some(address) = address {
+            self.definitions.distributes.push(Distribute { address, ports, targets });
+            self.places.distributes.push((at, places));
+        }
+        Ok(())
+    }
+
+    fn ports(&mut self, statement: Word<'_>) -> Result<Ports, Abandon> {
+        let mut ranges = Vec::new();
+        let mut count = 0;
+        while let Some(word) = self.peek().filter(|word| !matches(word.text, "DESTIP")) {
+            self.next += 1;
+            let (first, last) = word.text.split_once('-').unwrap_or((word.text, word.text));
+            let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+            match (port(first), port(last)) {
+                (Some(first), Some(last)) if first <= last => {
+                    count += usize::from(last - first) + 1;
+                    ranges.push(PortRange { first, last });
+                }
+                _ => self.error(word.at, format!("port '{}': expected a number from 1 to 65535, or DESTIP", word.text)),
+            }
+            if count > MAX_PORTS {
+                self.error(word.at, format!("more than {MAX_PORTS} ports"));
+                return Err(Abandon);
+            }
+        }
+        if ranges.is_empty() && self.errors.is_empty() {
+            self.expect(statement, "a port")?;
+        }
+        Ok(Ports::List(ranges))
+    }
+
+    /// What statements say of each other.
+    fn check(&mut self) {
+        let defined: Vec<(IpAddr, Position)> = {
+            let defines = self.definitions.defines.iter().map(|define| define.address).zip(self.places.defines.clone());
+            let backups = self.definitions.backups.iter().map(|backup| backup.address).zip(self.places.backups.clone());
+            defines.chain(backups).collect()
+        };
+        for (index, (address, at)) in defined.iter().enumerate() {
+            if defined[..index].iter().any(|(known, _)| known == address) {
+                self.error(*at, format!("{address} is defined twice: one VIPADEFINE or VIPABACKUP for each DVIPA"));
+            }
+        }
+        let distributes: Vec<_> =
+            self.definitions.distributes.iter().map(|one| one.address).zip(self.places.distributes.clone()).collect();
+        for (index, (address, (at, _))) in distributes.iter().enumerate() {
+            if !defined.iter().any(|(known, _)| known == address) {
+                self.error(
+                    *at,
+                    format!("{address} is no DVIPA of this stack: expected one of its VIPADEFINE or VIPABACKUP"),
+                );
+            }
+            if distributes[..index].iter().any(|(known, _)| known == address) {
+                self.error(*at, format!("{address} is distributed twice: expected one VIPADISTRIBUTE for each DVIPA"));
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Statements read right, and every mistake found where it is.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::definitions::{Backup, Define, Distribute, PortRange};
+
+fn symbol(name: &str) -> Option<IpAddr> {
+    let host = match name.to_uppercase().as_str() {
+        "DVA1" => [203, 0, 113, 1],
+        "DVB1" => [203, 0, 113, 65],
+        "XCF1" => [192, 0, 2, 1],
+        "XCF2" => [192, 0, 2, 2],
+        _ => return None,
+    };
+    Some(IpAddr::from(host))
+}
+
+fn read(text: &str) -> Result<Definitions, Vec<StatementError>> {
+    parse(text, &symbol).map(|(definitions, _)| definitions)
+}
+
+/// D1, D2, D3, D5: the seed's own statements, abbreviated, over several lines, with comments.
+#[test]
+fn the_block_of_figure_4_is_understood() {
+    let definitions = read(
+        "VIPADynamic ; MVS1\n VIPADEF move immed 255.255.255.192\n   DVA1\n vipab 30 dvb1\n\
+         VIPADISTribute DVA1 PORT 60 DESTIP XCF1, XCF2,\n 192.0.2.4 ENDVIPAD",
+    )
+    .unwrap();
+    let (dva1, dvb1) = (symbol("DVA1").unwrap(), symbol("DVB1").unwrap());
+    assert_eq!(definitions.defines, [Define { address: dva1, prefix: 26, moveable: Moveable::Immediate }]);
+    assert_eq!(definitions.backups, [Backup { address: dvb1, rank: 30, create: None }]);
+    let targets = ["192.0.2.1", "192.0.2.2", "192.0.2.4"].map(|address| address.parse().unwrap()).to_vec();
+    let ports = Ports::List(vec![PortRange { first: 60, last: 60 }]);
+    assert_eq!(definitions.distributes, [Distribute { address: dva1, ports, targets: Targets::List(targets) }]);
+}
+
+/// D3: without PORT every port, with ALL every stack.
+#[test]
+fn every_port_and_every_stack() {
+    let definitions =
+        read("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1 VIPADISTRIBUTE DVA1 DESTIP ALL ENDVIPADYNAMIC").unwrap();
+    assert_eq!(definitions.distributes[0].ports, Ports::Every);
+    assert_eq!(definitions.distributes[0].targets, Targets::All);
+}
+
+/// Bad input: position and reason of each mistake.
+#[test]
+fn mistakes_are_found_where_they_are() {
+    for (text, line, column, reason) in [
+        ("VIPADYNAMIC\nVIPABACKUP 0 DVA1\nENDVIPADYNAMIC", 2, 12, "1 to 254"),
+        ("VIPADYNAMIC\nVIPABACKUP 255 DVA1\nENDVIPADYNAMIC", 2, 12, "1 to 254"),
+        ("VIPADYNAMIC\n VIPADEFINE 255.255.255.192 DVA1 DVB1\nENDVIPADYNAMIC", 2, 34, "203.0.113.65 is outside"),
+        ("VIPADYNAMIC VIPADEFINE 255.0.255.0 DVA1 ENDVIPADYNAMIC", 1, 24, "no address mask"),
+        ("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVX ENDVIPADYNAMIC", 1, 38, "neither an address nor a known name"),
+        ("VIPADYNAMIC VIPADEFINE 255.255.255.0 ENDVIPADYNAMIC", 1, 38, "cut off: expected an address"),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 0 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            20,
+            "1 to 65535",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 65536 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            20,
+            "65535",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 60 ENDVIPADYNAMIC",
+            2,
+            23,
+            "expected PORT or DESTIP",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVB1 PORT 60 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            10,
+            "no DVIPA of this stack",
+        ),
+        ("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPABACKUP 5 DVA1 ENDVIPADYNAMIC", 2, 14, "defined twice"),
+        ("VIPADYNAMIC\nVIPARANGE 255.255.255.0 DVA1\nENDVIPADYNAMIC", 2, 1, "not supported here"),
+        ("VIPADYNAMIC\nNONSENSE\nENDVIPADYNAMIC", 2, 1, "is no statement"),
+        ("VIPADYNAMIC\nVIPADEFINE 255.255.255.0 DVA1\n", 3, 1, "expected ENDVIPADYNAMIC"),
+        ("VIPADEFINE 255.255.255.0 DVA1", 1, 1, "outside any block"),
+        ("", 1, 1, "expected VIPADYNAMIC"),
+    ] {
+        let errors = read(text).unwrap_err();
+        let at = Position { line, column };
+        assert!(
+            errors.iter().any(|error| error.at == at && error.message.contains(reason)),
+            "{text:?}: {errors:?}, not {at:?} {reason}"
+        );
+    }
+}
+
+/// All mistakes are told, not only the first.
+#[test]
+fn every_mistake_is_told() {
+    let errors =
+        read("VIPADYNAMIC\nVIPABACKUP 0 DVA1\nNONSENSE\nVIPADEFINE 255.255.255.0 DVX\nENDVIPADYNAMIC").unwrap_err();
+    assert_eq!(errors.iter().map(|error| error.at.line).collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+proptest! {
+    /// No text makes the parser panic, and what it takes reads back as the same.
+    #[test]
+    fn any_text_is_read_or_refused(words in proptest::collection::vec(
+        prop_oneof![
+            Just("VIPADYNAMIC".to_owned()), Just("ENDVIPADYNAMIC".to_owned()), Just("VIPADEFINE".to_owned()),
+            Just("VIPABACKUP".to_owned()), Just("VIPADISTRIBUTE".to_owned()), Just("PORT".to_owned()),
+            Just("DESTIP".to_owned()), Just("ALL".to_owned()), Just("255.255.255.0".to_owned()),
+            Just("DVA1".to_owned()), Just("DVB1".to_owned()), Just("60".to_owned()), Just("60-61".to_owned()),
+            Just("MOVEABLE IMMEDIATE".to_owned()), Just(";\n".to_owned()), "\\PC{0,8}",
+        ], 0..20)) {
+        if let Ok(definitions) = read(&words.join(" ")) {
+            prop_assert_eq!(read(&definitions.to_string()), Ok(definitions));
+        }
+    }
+
+    /// The printed block of any definitions reads back as the same.
+    #[test]
+    fn printed_definitions_read_back(rank in 1u8..=254, host in 2u8..255, first in 1u16..60_000, count in 0u16..60) {
+        let address = IpAddr::from([203, 0, 113, host]);
+        let definitions = Definitions {
+            defines: vec![Define { address: IpAddr::from([203, 0, 113, 1]), prefix: 24, moveable: Moveable::WhenIdle }],
+            backups: vec![Backup { address, rank, create: Some((Moveable::Immediate, 25)) }],
+            distributes: vec![Distribute {
+                address,
+                ports: Ports::List(vec![PortRange { first, last: first + count }]),
+                targets: Targets::List(vec![IpAddr::from([192, 0, 2, 1])]),
+            }],
+        };
+        prop_assert_eq!(read(&definitions.to_string()), Ok(definitions));
+    }
+}
