@@ -38,8 +38,8 @@ fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
 }
 
 impl Rack {
-    /// Steps 1 to 3 for one range that was delivered. `echoed` is when the timestamp that came
-    /// back was made, if there is one.
+    /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
+    /// was made before the range was sent last.
     pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.

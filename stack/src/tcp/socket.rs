@@ -167,6 +167,14 @@ impl Tcp {
         self.abort_connection(id, pool);
     }
 
+    /// ABORT of every connection.
+    pub fn abort_all(&mut self, now: Instant, pool: &mut Pool) {
+        let ids: Vec<ConnId> = (self.connections.iter())
+            .map(|(index, conn)| ConnId { index: index as u32, generation: conn.generation })
+            .collect();
+        ids.into_iter().for_each(|id| self.abort(now, id, pool));
+    }
+
     fn abort_connection(&mut self, id: ConnId, pool: &mut Pool) {
         let Ok(conn) = self.find(id) else { return };
         let detached = conn.detached;

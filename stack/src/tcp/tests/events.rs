@@ -37,17 +37,19 @@ fn writable_tells_of_room() {
 /// The send buffer grows with the congestion window, up to its bound.
 #[test]
 fn the_send_buffer_grows() {
-    let config = [TcpConfig::default(), TcpConfig::default()];
-    let mut network = network::Network::new(config, OnePath::new(1500, 61_000), 3);
-    let data = [pattern(20_000_000), vec![]];
-    network::exchange(&mut network, data, [1 << 20; 2], Duration::from_secs(60));
-    let mut largest = 0;
-    let mut host = Host::new(TcpConfig { max_send: 300_000, ..TcpConfig::default() });
-    let id = host.tcp.connect(host.now, here(0), there(80)).unwrap();
-    while let Ok(count) = host.send(id, &pattern(10_000)) {
-        largest += count;
+    let config = TcpConfig { initial_send: 30_000, max_send: 100_000, ..TcpConfig::default() };
+    let Served { mut host, id, mut peer, .. } = served_by(config, Options::default());
+    let mut room = Vec::new();
+    for _ in 0..6 {
+        host.send(id, &pattern(200_000)).unwrap();
+        room.push(host.tcp.connections().next().unwrap().send_queue);
+        for sent in host.sent() {
+            peer.ack = peer.ack.latest(sent.segment.end());
+        }
+        host.inject(peer.segment(ACK), &[]);
     }
-    assert_eq!(largest, 256 * 1024, "the initial bound");
+    assert_eq!((room[0], room[5]), (30_000, 100_000), "{room:?}");
+    assert!(room.is_sorted());
 }
 
 /// A handle that was released is unknown from then on, even when its place is taken again.

@@ -152,6 +152,49 @@ fn the_timeout_backs_off() {
     assert_eq!(flying.ack(3, &[]).len(), 4);
 }
 
+/// Karn's rule, widened: what waited behind a hole at the receiver says nothing about the RTT.
+#[test]
+fn a_repaired_hole_gives_no_rtt() {
+    let mut flying = flying(false, false);
+    (0..3).for_each(|_| drop(flying.ack(0, &[])));
+    flying.host.now += millis(150);
+    assert!(!flying.ack(12, &[]).is_empty());
+    let out = flying.host.wait(millis(600));
+    let first = out.first().map(|(at, _)| at.as_millis());
+    assert_eq!(first, Some(250), "SRTT is 50 ms still");
+}
+
+/// RFC 8985, 7.2: one segment alone may wait for a delayed acknowledgment; it is not probed early.
+#[test]
+fn a_single_segment_is_not_probed_early() {
+    let Served { mut host, id, mut peer, .. } = served(Options { sack_permitted: true, ..Options::default() });
+    for _ in 0..10 {
+        host.send(id, b"x").unwrap();
+        host.one();
+        host.now += millis(1);
+        peer.ack += 1;
+        host.inject(peer.segment(ACK), &[]);
+    }
+    host.send(id, b"y").unwrap();
+    host.one();
+    assert!(host.wait(millis(190)).is_empty());
+    assert_eq!(host.wait(millis(20)).len(), 1);
+}
+
+/// RFC 9293, 3.8.6: a window that shrinks over what is out does not stop the first segment from
+/// going again, and only that.
+#[test]
+fn a_shrunk_window_is_retransmitted_into() {
+    let mut flying = flying(true, false);
+    flying.peer.window = 0;
+    flying.ack(0, &[]);
+    let out = flying.host.wait(millis(2000));
+    let numbers: Vec<_> = out.iter().map(|(_, sent)| (sent.segment.seq - flying.base) / MSS).collect();
+    assert!(numbers.contains(&0), "{numbers:?}");
+    // The tail loss probe goes before the timeout.
+    assert!(numbers.iter().filter(|number| **number != 0).count() <= 1, "{numbers:?}");
+}
+
 /// RFC 3522, RFC 4015: a timeout that was too early leaves no trace.
 #[test]
 fn a_spurious_timeout_is_undone() {

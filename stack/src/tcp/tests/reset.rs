@@ -144,7 +144,7 @@ fn abort_resets() {
     for linger in [false, true] {
         let Served { mut host, id, mut peer, .. } = served(Options::default());
         host.send(id, b"dropped").unwrap();
-        let Host { now, .. } = host;
+        let now = host.now;
         if linger {
             host.tcp.set_linger(id, Some(Duration::ZERO)).unwrap();
             host.close(id);
