@@ -1,1 +1,35 @@
 //! The lab: images, their network, and the command line.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | the command |
+//! | [`profile`] | a cluster as a RON file |
+//! | [`supervisor`] | starts images, watches them, serves commands |
+//! | [`network`] | the client network: namespace, TUN devices, routes |
+//! | [`image`] | one image: event loop, sockets, XCF |
+//! | [`device`] | TUN with offload |
+//! | [`apps`] | applications on images |
+//! | [`netstat`] | reports |
+
+pub mod apps;
+pub mod cli;
+pub mod control;
+mod demo;
+mod device;
+mod dial;
+pub mod image;
+pub mod netstat;
+pub mod network;
+pub mod profile;
+mod state;
+pub mod supervisor;
+mod sys;
+
+/// The name of a lab that was given none.
+pub const DEFAULT_NAME: &str = "lab";
+
+/// Has the kernel end this process when its parent ends.
+fn die_with_parent() -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Ok(())
+}

@@ -390,6 +390,11 @@ impl Stack {
         self.tcp.abort(now, id, &mut self.pool);
     }
 
+    /// Resets every connection and releases its handle, as a stack does that ends in order.
+    pub fn tcp_abort_all(&mut self, now: Instant) {
+        self.tcp.abort_all(now, &mut self.pool);
+    }
+
     /// The next datagram of a socket; `None` if there is none yet.
     pub fn udp_recv(&mut self, id: UdpId, buffer: &mut [u8]) -> Option<Received> {
         self.udp.receive_from(id, buffer)

@@ -1,0 +1,62 @@
+//! Talking to a lab that runs.
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+
+use crate::control::{self, Reply, Request, Status};
+use crate::state::StateDir;
+use crate::supervisor;
+
+fn not_running(name: &str) -> anyhow::Error {
+    let running: Vec<String> =
+        StateDir::names().into_iter().filter(|name| StateDir::of(name).is_ok_and(|dir| dir.runs())).collect();
+    let hint = match running.as_slice() {
+        [] => "start one with 'cluster-lab up'".to_owned(),
+        names => format!("running are: {} (choose with --name)", names.join(", ")),
+    };
+    anyhow!("no lab called '{name}' is running; {hint}")
+}
+
+/// Sends one request; an error that the lab answers is an error here.
+pub(super) async fn ask(name: &str, request: Request) -> Result<Reply> {
+    let dir = StateDir::of(name)?;
+    let stream = UnixStream::connect(dir.socket()).await.map_err(|_| not_running(name))?;
+    let mut stream = BufReader::new(stream);
+    control::write(stream.get_mut(), &request).await.context("the lab has ended")?;
+    match control::read(&mut stream).await.context("the lab's answer cannot be read")? {
+        Some(Reply::Error(why)) => bail!("{why}"),
+        Some(reply) => Ok(reply),
+        None => bail!("the lab has ended"),
+    }
+}
+
+pub(super) async fn done(name: &str, request: Request) -> Result<()> {
+    match ask(name, request).await? {
+        Reply::Done => Ok(()),
+        other => unexpected(&other),
+    }
+}
+
+pub(super) async fn status(name: &str) -> Result<Status> {
+    match ask(name, Request::Status).await? {
+        Reply::Status(status) => Ok(status),
+        other => unexpected(&other),
+    }
+}
+
+/// Takes the lab down, or cleans up after it.
+pub(super) async fn down(name: &str) -> Result<()> {
+    let dir = StateDir::of(name)?;
+    if dir.runs() {
+        return done(name, Request::Down).await;
+    }
+    if !dir.exists() {
+        return Err(not_running(name));
+    }
+    supervisor::clean_up(&dir).await
+}
+
+pub(super) fn unexpected<T>(reply: &Reply) -> Result<T> {
+    bail!("the lab answered something else: {reply:?}; is it of another version?")
+}

@@ -1,0 +1,285 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong use.
+
+mod client;
+mod show;
+mod up;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use rustix::process::Signal;
+
+use crate::control::{Answer, Question, Reply, Request};
+use crate::netstat::ReportKind;
+use crate::{demo, image, network, profile};
+
+/// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
+#[derive(Debug, Parser)]
+#[command(name = "cluster-lab", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which lab.
+#[derive(Clone, Debug, Args)]
+struct Lab {
+    /// Name of the lab
+    #[arg(long, default_value = crate::DEFAULT_NAME)]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+struct Json {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a lab; stays in front with its event log until Ctrl-C
+    Up(up::Up),
+    /// Take a lab down
+    Down {
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Show images and DVIPAs
+    Status {
+        #[command(flatten)]
+        lab: Lab,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Print the event log
+    Log {
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Run a command on the client side of the lab's network
+    Exec {
+        #[command(flatten)]
+        lab: Lab,
+        /// The command and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<String>,
+    },
+    /// Run your shell on the client side of the lab's network
+    Shell {
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Send an image a signal: kill -9 unless you say otherwise
+    Kill {
+        /// The image
+        image: String,
+        /// Name or number of the signal
+        #[arg(long, default_value = "KILL", value_parser = signal)]
+        signal: i32,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Stop an image in order
+    Stop {
+        /// The image
+        image: String,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Start an image again, as a new life
+    Start {
+        /// The image
+        image: String,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Start, stop and list applications on an image
+    App {
+        /// The image
+        image: String,
+        #[command(subcommand)]
+        verb: AppVerb,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Show a table of an image, laid out as z/OS does
+    Netstat {
+        /// The image
+        image: String,
+        /// The report
+        #[arg(ignore_case = true)]
+        report: ReportKind,
+        #[command(flatten)]
+        lab: Lab,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Read a profile and say what is wrong with it; applies nothing
+    Check {
+        /// A file, or the name of a profile that comes with the program
+        profile: String,
+    },
+    /// Show the whole story: distribution, takeover, takeback, with real clients
+    Demo {
+        /// Name of the lab that the demo makes
+        #[arg(long, default_value = "demo")]
+        name: String,
+    },
+    /// One image's process
+    #[command(hide = true)]
+    Image(image::Arguments),
+    /// The network's process
+    #[command(hide = true)]
+    Network,
+}
+
+#[derive(Debug, Subcommand)]
+enum AppVerb {
+    /// Start an application of the profile
+    Start {
+        /// The application
+        app: String,
+    },
+    /// Stop an application; connections that it serves go on
+    Stop {
+        /// The application
+        app: String,
+    },
+    /// List the image's applications
+    List {
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+fn signal(text: &str) -> Result<i32, String> {
+    let name = text.to_uppercase();
+    let signal = match name.strip_prefix("SIG").unwrap_or(&name) {
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "HUP" => Signal::HUP,
+        "QUIT" => Signal::QUIT,
+        "ABRT" => Signal::ABORT,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        number => {
+            let signal = number.parse().ok().and_then(Signal::from_named_raw);
+            signal.ok_or("expected KILL, STOP, CONT, TERM, INT, HUP, QUIT, ABRT, USR1, USR2 or a number")?
+        }
+    };
+    Ok(signal.as_raw())
+}
+
+/// The command, whole.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cluster-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        // These change namespaces, and so come before any thread.
+        Command::Image(arguments) => image::main(&arguments)?,
+        Command::Network => network::hold()?,
+        Command::Exec { lab, command } => return exec(&lab.name, &command),
+        Command::Shell { lab } => {
+            let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
+            return exec(&lab.name, &[shell]);
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(talk(command))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes `command` in the lab's network.
+fn exec(lab: &str, command: &[String]) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let reply = runtime.block_on(client::ask(lab, Request::Enter))?;
+    drop(runtime);
+    if let Reply::Enter { holder: Some(holder), user } = reply {
+        network::enter(holder, user)?;
+    }
+    let [program, arguments @ ..] = command else { bail!("no command") };
+    let error = std::process::Command::new(program).args(arguments).exec();
+    eprintln!("cluster-lab: {program} cannot be run: {error}");
+    // As a shell says it.
+    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+}
+
+async fn talk(command: Command) -> Result<()> {
+    match command {
+        Command::Up(up) => up::up(up).await,
+        Command::Down { lab } => client::down(&lab.name).await,
+        Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
+        Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
+            Reply::Log(lines) => show::lines(&lines),
+            other => client::unexpected(&other),
+        },
+        Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,
+        Command::Stop { image, lab } => client::done(&lab.name, Request::Stop { image }).await,
+        Command::Start { image, lab } => client::done(&lab.name, Request::Start { image }).await,
+        Command::App { image, verb, lab } => app(&lab.name, image, verb).await,
+        Command::Netstat { image, report, lab, json } => {
+            let question = Question::Netstat(report);
+            match client::ask(&lab.name, Request::Ask { image, question }).await? {
+                Reply::Answer(Answer::Netstat(report)) => show::report(&report, json.json),
+                other => client::unexpected(&other),
+            }
+        }
+        Command::Check { profile } => {
+            let cluster = profile::load(&profile)?;
+            show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])
+        }
+        Command::Demo { name } => demo::demo(&name, std::io::stdout().is_terminal()).await,
+        Command::Image(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {
+            Err(anyhow::anyhow!("handled before")).context("a command without a handler")
+        }
+    }
+}
+
+async fn app(lab: &str, image: String, verb: AppVerb) -> Result<()> {
+    let (question, json) = match verb {
+        AppVerb::Start { app } => (Question::StartApp(app), false),
+        AppVerb::Stop { app } => (Question::StopApp(app), false),
+        AppVerb::List { json } => (Question::Apps, json.json),
+    };
+    match client::ask(lab, Request::Ask { image, question }).await? {
+        Reply::Answer(Answer::Done) => Ok(()),
+        Reply::Answer(Answer::Apps(apps)) => show::apps(&apps, json),
+        other => client::unexpected(&other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        assert_eq!(signal("KILL"), Ok(9));
+        assert_eq!(signal("sigstop"), Ok(19));
+        assert_eq!(signal("18"), Ok(18));
+        assert!(signal("NONE").is_err() && signal("0").is_err() && signal("-1").is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! `up`: the lab in front, or in the background.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::control::{ImageState, Reply, Request, Status};
+use crate::profile::{self, Cluster};
+use crate::supervisor::{self, Handle, Options};
+
+/// How long a cluster may take until every DVIPA is served.
+const READY_WAIT: Duration = Duration::from_secs(15);
+/// The line by which a background lab says that it is ready.
+const READY: &str = "ready";
+
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// A file, or one of the profiles that come with the program: figure4, pair, wide
+    #[arg(default_value = "figure4")]
+    profile: String,
+    #[command(flatten)]
+    lab: super::Lab,
+    /// Return once the lab is ready; it goes on in the background
+    #[arg(long)]
+    detach: bool,
+    /// Put the lab into the host's own network instead of a namespace
+    #[arg(long)]
+    host: bool,
+    /// Run all images in one process
+    #[arg(long)]
+    in_process: bool,
+    /// This is the background lab
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+pub(super) async fn up(up: Up) -> Result<()> {
+    let cluster = profile::load(&up.profile)?;
+    if up.detach && !up.background {
+        return detach(&up, &cluster);
+    }
+    if up.background {
+        rustix::process::setsid()?;
+    }
+    let options = Options { name: up.lab.name.clone(), host: up.host, in_process: up.in_process };
+    let (work, handle) = supervisor::start(cluster.clone(), options).await?;
+    let mut work = std::pin::pin!(work);
+    let mut events = handle.events();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut ready = std::pin::pin!(ready(&cluster, &handle));
+    let mut announced = false;
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            result = &mut ready, if !announced => {
+                announced = true;
+                if let Err(error) = result {
+                    handle.take_down();
+                    work.await?;
+                    return Err(error);
+                }
+                if up.background {
+                    background()?;
+                } else {
+                    say(&introduction(&cluster, &up.lab.name, up.host));
+                }
+            }
+            Ok(line) = events.recv() => if !up.background { say(&line) },
+            _ = interrupt.recv() => handle.take_down(),
+            _ = terminate.recv() => handle.take_down(),
+            _ = hangup.recv(), if !up.background => handle.take_down(),
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Whoever closed our output still wants the lab.
+    drop(writeln!(std::io::stdout().lock(), "{line}"));
+}
+
+/// Tells the waiting command that the lab is ready, and lets go of its terminal.
+fn background() -> Result<()> {
+    say(READY);
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Starts this program again as the lab in the background, and waits until that is ready.
+fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(["up", "--background", "--name", &up.lab.name]);
+    command.args(up.host.then_some("--host")).args(up.in_process.then_some("--in-process"));
+    command.arg("--").arg(&up.profile);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("the lab cannot be started")?;
+    let output = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?);
+    if output.lines().map_while(Result::ok).any(|line| line == READY) {
+        say(&introduction(cluster, &up.lab.name, up.host));
+        return Ok(());
+    }
+    // It has said why on the same standard error.
+    let status = child.wait()?;
+    std::process::exit(status.code().filter(|code| *code != 0).unwrap_or(1));
+}
+
+/// Waits until every DVIPA has its owner and all targets that the profile gives it.
+async fn ready(cluster: &Cluster, handle: &Handle) -> Result<()> {
+    let expected = expected(cluster);
+    let start = Instant::now();
+    loop {
+        let Reply::Status(status) = handle.request(Request::Status).await? else { bail!("no status") };
+        if let Some(image) = status.images.iter().find(|image| image.state == ImageState::Failed) {
+            bail!("{} could not start; the event log above says why", image.name);
+        }
+        let Some(missing) = expected.iter().find_map(|one| missing(&status, one)) else { return Ok(()) };
+        if start.elapsed() > READY_WAIT {
+            bail!("the cluster did not get ready in time: {missing}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// DVIPA, and the images that serve it.
+type Expected = (std::net::IpAddr, Vec<String>);
+
+fn expected(cluster: &Cluster) -> Vec<Expected> {
+    let mut expected = Vec::new();
+    for image in &cluster.images {
+        let definitions = image.definitions();
+        for define in &definitions.defines {
+            let distribute = definitions.distributes.iter().find(|distribute| distribute.address == define.address);
+            let serves = |target: &&profile::Image| {
+                distribute.is_some_and(|distribute| {
+                    distribute.targets.contains(target.xcf)
+                        && target.apps.iter().any(|app| {
+                            let bound = app.bind == Some(define.address);
+                            let any = app.bind.is_none() && matches!(distribute.ports, vipa::Ports::List(_));
+                            (bound || any) && distribute.ports.contains(app.port)
+                        })
+                })
+            };
+            let targets = cluster.images.iter().filter(serves).map(|target| target.name.clone()).collect();
+            expected.push((define.address, targets));
+        }
+    }
+    expected
+}
+
+fn missing(status: &Status, (address, targets): &Expected) -> Option<String> {
+    let dvipa = status.dvipas.iter().find(|dvipa| dvipa.address == *address)?;
+    if dvipa.owner.is_none() {
+        return Some(format!("{address} has no owner"));
+    }
+    let target = targets.iter().find(|target| !dvipa.targets.contains(target))?;
+    Some(format!("{target} does not serve {address}"))
+}
+
+/// What to type next.
+fn introduction(cluster: &Cluster, name: &str, host: bool) -> String {
+    let option = if name == crate::DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
+    let exec = if host { String::new() } else { format!("cluster-lab exec{option} -- ") };
+    let mut text = format!("lab '{name}' is up: {} images. Try:\n", cluster.images.len());
+    let mut owner = None;
+    for image in &cluster.images {
+        let definitions = image.definitions();
+        for distribute in &definitions.distributes {
+            let defined = definitions.defines.iter().any(|define| define.address == distribute.address);
+            let vipa::Ports::List(ports) = &distribute.ports else { continue };
+            let Some(port) = ports.first().map(|range| range.first).filter(|_| defined) else { continue };
+            text += &format!("  {exec}curl http://{}:{port}/\n", distribute.address);
+            owner.get_or_insert(&image.name);
+        }
+    }
+    text += &format!("  cluster-lab status{option}\n");
+    if let Some(owner) = owner {
+        text += &format!("  cluster-lab kill{option} {owner}\n  cluster-lab start{option} {owner}\n");
+    }
+    text + &format!("  cluster-lab down{option}\n")
+}

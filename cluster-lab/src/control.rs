@@ -1,0 +1,300 @@
+//! What the lab's processes say to each other, as lines of JSON: commands to the supervisor, and
+//! the supervisor to its images.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+
+use crate::netstat::{Report, ReportKind};
+use crate::profile::Cluster;
+
+/// Longest line that is read: a CRT of many thousand connections fits.
+const MAX_LINE: u64 = 256 << 20;
+
+/// A command to the supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// How the lab is.
+    Status,
+    /// How to enter the client side of the lab's network.
+    Enter,
+    /// Takes the lab down.
+    Down,
+    /// Sends a signal to an image.
+    Kill {
+        /// Which.
+        image: String,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Starts an image again.
+    Start {
+        /// Which.
+        image: String,
+    },
+    /// Stops an image in order.
+    Stop {
+        /// Which.
+        image: String,
+    },
+    /// Asks an image something.
+    Ask {
+        /// Which.
+        image: String,
+        /// What.
+        question: Question,
+    },
+    /// The event log from its beginning.
+    Log,
+    /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
+    Dial {
+        /// A TCP address, or `unix:` and a path.
+        target: String,
+    },
+}
+
+/// What the supervisor answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// The answer to [`Request::Status`].
+    Status(Status),
+    /// The answer to [`Request::Enter`]: the process whose namespaces to join, if it has its own.
+    Enter {
+        /// Its id.
+        holder: Option<u32>,
+        /// Whether it has a user namespace too.
+        user: bool,
+    },
+    /// The image's answer.
+    Answer(Answer),
+    /// The event log.
+    Log(Vec<String>),
+    /// It could not be done, and what to do.
+    Error(String),
+}
+
+/// What an image can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// A netstat report.
+    Netstat(ReportKind),
+    /// What it knows of each DVIPA.
+    Dvipas,
+    /// Its applications.
+    Apps,
+    /// Start an application.
+    StartApp(String),
+    /// Stop an application.
+    StopApp(String),
+}
+
+/// What an image answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The report.
+    Netstat(Report),
+    /// The DVIPAs.
+    Dvipas(Vec<DvipaView>),
+    /// The applications.
+    Apps(Vec<AppStatus>),
+}
+
+/// One image's view of a DVIPA.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DvipaView {
+    /// The address.
+    pub address: IpAddr,
+    /// Distributed ports.
+    pub ports: Vec<u16>,
+    /// XCF address of the owner that it knows.
+    pub owner: Option<IpAddr>,
+    /// Round and rank of the ownership epoch: of two views the one with the later epoch is right.
+    pub epoch: (u64, u8),
+    /// XCF addresses of the backups, the next in rank first.
+    pub backups: Vec<IpAddr>,
+    /// XCF addresses of the current actual targets; only the owner knows them.
+    pub targets: Vec<IpAddr>,
+}
+
+/// An application on an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: String,
+    /// Where it listens.
+    pub listens: String,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// `cluster-lab status --json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The lab.
+    pub name: String,
+    /// Its images.
+    pub images: Vec<ImageStatus>,
+    /// Its DVIPAs.
+    pub dvipas: Vec<DvipaStatus>,
+}
+
+/// How an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageState {
+    /// It runs.
+    Running,
+    /// It was stopped in order.
+    Stopped,
+    /// It ended without being asked to.
+    Failed,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageStatus {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: ImageState,
+    /// Its process, while it runs.
+    pub pid: Option<u32>,
+    /// Its XCF address.
+    pub xcf: IpAddr,
+}
+
+/// One DVIPA; stacks by the names of their images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DvipaStatus {
+    /// Its name in the profile, or its address.
+    pub name: String,
+    /// The address.
+    pub address: IpAddr,
+    /// Distributed ports.
+    pub ports: Vec<u16>,
+    /// Who routes it.
+    pub owner: Option<String>,
+    /// Who can take over, the next first.
+    pub backups: Vec<String>,
+    /// Who has a listening application.
+    pub targets: Vec<String>,
+}
+
+/// What an image process is told first: which images it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// The lab's name.
+    pub lab: String,
+    /// The whole cluster.
+    pub cluster: Cluster,
+    /// XCF address → UDP endpoint.
+    pub endpoints: HashMap<IpAddr, SocketAddr>,
+    /// Image → TUN device.
+    pub devices: HashMap<String, String>,
+    /// Whether all images live in this process.
+    pub in_process: bool,
+    /// The supervisor's socket.
+    pub supervisor: std::path::PathBuf,
+}
+
+/// The supervisor to an image process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToImage {
+    /// First of all.
+    Begin(Box<Start>),
+    /// Start this image, as a new life.
+    Start {
+        /// Which.
+        image: String,
+        /// Of this life; each is larger than the one before.
+        incarnation: u64,
+    },
+    /// Stop it in order.
+    Stop {
+        /// Which.
+        image: String,
+    },
+    /// End it as a crash would.
+    Crash {
+        /// Which.
+        image: String,
+    },
+    /// A question; the answer carries the number.
+    Ask {
+        /// Number of the question.
+        id: u64,
+        /// Which image.
+        image: String,
+        /// What.
+        question: Question,
+    },
+}
+
+/// An image process to the supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromImage {
+    /// It runs.
+    Started {
+        /// Which.
+        image: String,
+    },
+    /// A line for the event log.
+    Event {
+        /// Which.
+        image: String,
+        /// The line.
+        text: String,
+    },
+    /// It has left the cluster and ended.
+    Stopped {
+        /// Which.
+        image: String,
+    },
+    /// It could not go on.
+    Failed {
+        /// Which.
+        image: String,
+        /// Why.
+        text: String,
+    },
+    /// The answer to a question.
+    Answer {
+        /// Number of the question.
+        id: u64,
+        /// The answer, or what is wrong with the question.
+        result: Result<Answer, String>,
+    },
+}
+
+/// Writes one message as a line.
+///
+/// # Errors
+/// When the other side is gone.
+pub async fn write<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    to.write_all(&line).await
+}
+
+/// Reads one message; `None` at the end.
+///
+/// # Errors
+/// When the line is no such message, or longer than any.
+pub async fn read<T: DeserializeOwned>(from: &mut BufReader<impl AsyncRead + Unpin>) -> io::Result<Option<T>> {
+    use tokio::io::AsyncReadExt;
+    let mut line = Vec::new();
+    if from.take(MAX_LINE).read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}

@@ -1,0 +1,210 @@
+//! `demo`: the whole story by itself. It fails unless all of it held.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::control::{Reply, Request, Status};
+use crate::profile;
+use crate::supervisor::{self, Handle, Options};
+
+const PROFILE: &str = include_str!("../../profiles/demo.ron");
+const WEB: &str = "http://203.0.113.1:60";
+const BYTES: usize = 100_000_000;
+
+/// Prints the steps.
+struct Story {
+    colour: bool,
+    began: Instant,
+}
+
+impl Story {
+    fn step(&self, text: &str) {
+        let (on, off) = if self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        println!("\n{on}{text}{off}");
+    }
+
+    fn fact(&self, text: &str) {
+        println!("  [{:6.2} s] {text}", self.began.elapsed().as_secs_f64());
+    }
+}
+
+/// Shows it; `name` is the lab's.
+///
+/// # Errors
+/// What did not hold.
+pub async fn demo(name: &str, colour: bool) -> Result<()> {
+    for (program, package) in [("curl", "curl"), ("ncat", "ncat")] {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        ensure!(found.is_ok(), "the demo needs {program}: install it with 'apt-get install {package}'");
+    }
+    let cluster = profile::read("demo", PROFILE, std::path::Path::new("."))?;
+    let story = Story { colour, began: Instant::now() };
+    story.step("A lab of five images comes up: the example of the patent, figure 4");
+    let options = Options { name: name.to_owned(), host: false, in_process: false };
+    let (work, handle) = supervisor::start(cluster, options).await?;
+    let lab = Lab { name: name.to_owned(), handle };
+    let work = tokio::spawn(work_on(work));
+    let told = tokio::select! {
+        told = tell(&lab, &story) => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    lab.handle.take_down();
+    work.await??;
+    told?;
+    story.step("All of it held. Now by hand: cluster-lab up");
+    Ok(())
+}
+
+/// The supervisor's work, as a task.
+async fn work_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    work.await
+}
+
+/// A lab and its clients.
+struct Lab {
+    name: String,
+    handle: Handle,
+}
+
+impl Lab {
+    async fn status(&self) -> Result<Status> {
+        match self.handle.request(Request::Status).await? {
+            Reply::Status(status) => Ok(status),
+            other => bail!("no status but {other:?}"),
+        }
+    }
+
+    async fn order(&self, request: Request) -> Result<()> {
+        match self.handle.request(request).await? {
+            Reply::Done => Ok(()),
+            other => bail!("not done but {other:?}"),
+        }
+    }
+
+    /// Waits until `owner` routes DVA1 with at least `targets` targets.
+    async fn routed_by(&self, owner: &str, targets: usize) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let status = self.status().await?;
+            let dva1 = status.dvipas.iter().find(|dvipa| dvipa.name == "DVA1").context("DVA1 is known")?;
+            if dva1.owner.as_deref() == Some(owner) && dva1.targets.len() >= targets {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < Duration::from_secs(10), "{owner} does not route DVA1: {dva1:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn client(&self, program: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["exec", "--name", &self.name, "--", program]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Which image answers.
+    async fn ask(&self) -> Result<String> {
+        let output = self.client("curl", &["-sS", "--max-time", "20", &format!("{WEB}/")])?.output().await?;
+        ensure!(output.status.success(), "curl failed: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+/// An ncat session with an echo server.
+struct Session {
+    child: Child,
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+impl Session {
+    fn open(lab: &Lab) -> Result<Session> {
+        let mut child = lab.client("ncat", &["203.0.113.1", "7"])?.stdin(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+        Ok(Session { child, lines })
+    }
+
+    async fn echo(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("a pipe")?;
+        input.write_all(format!("{line}\n").as_bytes()).await?;
+        let answer = tokio::time::timeout(Duration::from_secs(10), self.lines.next_line()).await;
+        let answer = answer.context("the session does not answer")??;
+        ensure!(answer.as_deref() == Some(line), "the session answered {answer:?}");
+        Ok(())
+    }
+}
+
+async fn tell(lab: &Lab, story: &Story) -> Result<()> {
+    lab.routed_by("MVS1", 2).await?;
+    story.fact("MVS1 owns DVA1 (203.0.113.1) on the network, MVS5 backs it up; MVS2 and MVS4 serve it");
+
+    story.step("Connections are spread over the images that listen");
+    let mut counts = BTreeMap::new();
+    for _ in 0..10 {
+        *counts.entry(lab.ask().await?).or_insert(0) += 1;
+    }
+    story.fact(&format!("10 requests with curl were answered by {counts:?}"));
+    ensure!(counts.len() == 2 && counts.values().all(|count| *count == 5), "round robin would be 5 and 5");
+
+    story.step("Real clients connect through MVS1: a download with curl, and sessions of ncat that idle");
+    let mut sessions = Vec::new();
+    for number in 0..4 {
+        let mut session = Session::open(lab)?;
+        session.echo(&format!("hello {number}")).await?;
+        sessions.push(session);
+    }
+    let arguments = ["-sS", "--limit-rate", "12M", "--max-time", "60", &format!("{WEB}/bytes/{BYTES}")];
+    let mut download = lab.client("curl", &arguments)?.spawn()?;
+    let mut output = download.stdout.take().context("a pipe")?;
+    let digest = tokio::spawn(async move {
+        let (mut digest, mut buffer, mut count) = (Sha256::new(), vec![0; 1 << 17], 0);
+        loop {
+            match output.read(&mut buffer).await? {
+                0 => return std::io::Result::Ok((count, digest.finalize())),
+                got => {
+                    count += got;
+                    digest.update(&buffer[..got]);
+                }
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    story.fact("4 sessions echo; the download of 100 MB runs at 12 MB/s");
+
+    story.step("kill -9 on MVS1, the routing stack");
+    lab.order(Request::Kill { image: "MVS1".into(), signal: rustix::process::Signal::KILL.as_raw() }).await?;
+    let killed = Instant::now();
+    let answered = lab.ask().await?;
+    story.fact(&format!("a new connection, made at once, is answered by {answered} after {:.0?}", killed.elapsed()));
+    lab.routed_by("MVS5", 2).await?;
+    story.fact("MVS5 owns DVA1 now");
+    for session in &mut sessions {
+        session.echo("still there?").await?;
+    }
+    story.fact("every idle session still echoes");
+
+    story.step("MVS1 comes back and takes DVA1 over again");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lab.order(Request::Start { image: "MVS1".into() }).await?;
+    lab.routed_by("MVS1", 2).await?;
+    story.fact("MVS1 owns DVA1 again");
+    for session in &mut sessions {
+        session.echo("and now?").await?;
+    }
+    story.fact("every idle session still echoes");
+    lab.ask().await?;
+
+    story.step("The download ends");
+    let status = download.wait().await?;
+    let (count, digest) = digest.await??;
+    ensure!(status.success() && count == BYTES, "the download broke off after {count} bytes");
+    let expected: Vec<u8> = (0..=250u8).cycle().take(BYTES).collect();
+    ensure!(digest == Sha256::digest(&expected), "the download arrived changed");
+    story.fact("100 MB arrived whole: its SHA-256 is right");
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The applications of one image.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow, bail};
+use async_trait::async_trait;
+use stack::tcp::ListenOptions;
+use tokio::task::JoinHandle;
+
+use super::shared::Shared;
+use super::socket::{TcpListener, TcpStream, UdpSocket};
+use crate::apps::{self, Datagrams, Listener};
+use crate::control::AppStatus;
+use crate::dial::SupervisorDialer;
+use crate::profile::{App, AppKind, Image};
+
+#[async_trait]
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        let local = stream.local_addr()?;
+        Ok((stream, peer, local))
+    }
+}
+
+#[async_trait]
+impl Datagrams for UdpSocket {
+    async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+        self.recv_from(buffer).await
+    }
+
+    async fn send(&mut self, data: &[u8], source: SocketAddr, destination: SocketAddr) -> io::Result<()> {
+        self.send_to(data, source, destination)
+    }
+}
+
+struct Slot {
+    app: App,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// See the module.
+pub(super) struct Applications {
+    image: String,
+    shared: Arc<Shared>,
+    supervisor: PathBuf,
+    slots: Vec<Slot>,
+}
+
+impl Applications {
+    pub fn new(image: &Image, shared: Arc<Shared>, supervisor: PathBuf) -> Self {
+        let slots = image.apps.iter().map(|app| Slot { app: app.clone(), tasks: Vec::new() }).collect();
+        Applications { image: image.name.clone(), shared, supervisor, slots }
+    }
+
+    fn find(&self, name: &str) -> Result<usize> {
+        self.slots.iter().position(|slot| slot.app.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let names: Vec<&str> = self.slots.iter().map(|slot| slot.app.name.as_str()).collect();
+            anyhow!("{} has no application {name}: it has {}", self.image, names.join(", "))
+        })
+    }
+
+    pub fn start_all(&mut self) -> Result<()> {
+        (0..self.slots.len()).try_for_each(|index| self.start_at(index))
+    }
+
+    pub fn stop_all(&mut self) {
+        self.slots.iter_mut().for_each(stop);
+    }
+
+    pub fn start(&mut self, name: &str) -> Result<()> {
+        let index = self.find(name)?;
+        if !self.slots[index].tasks.is_empty() {
+            bail!("{} runs already on {}", self.slots[index].app.name, self.image);
+        }
+        self.start_at(index)
+    }
+
+    /// Connections that it serves go on (R7).
+    pub fn stop(&mut self, name: &str) -> Result<()> {
+        let index = self.find(name)?;
+        if self.slots[index].tasks.is_empty() {
+            bail!("{} does not run on {}", self.slots[index].app.name, self.image);
+        }
+        stop(&mut self.slots[index]);
+        Ok(())
+    }
+
+    pub fn list(&self) -> Vec<AppStatus> {
+        let status = |slot: &Slot| AppStatus {
+            name: slot.app.name.clone(),
+            kind: slot.app.kind.to_string(),
+            listens: crate::netstat::socket(address(&slot.app)),
+            running: !slot.tasks.is_empty(),
+        };
+        self.slots.iter().map(status).collect()
+    }
+
+    fn start_at(&mut self, index: usize) -> Result<()> {
+        let app = self.slots[index].app.clone();
+        let at = address(&app);
+        let options = ListenOptions { nodelay: true, ..ListenOptions::default() };
+        let listener = TcpListener::bind(&self.shared, at, options)?;
+        let image = self.image.clone();
+        let mut tasks = vec![match app.kind {
+            AppKind::http => tokio::spawn(async move { drop(apps::http(listener, &image).await) }),
+            AppKind::echo => tokio::spawn(async move { drop(apps::echo(listener).await) }),
+            AppKind::discard => tokio::spawn(async move { drop(apps::discard(listener).await) }),
+            AppKind::chargen => tokio::spawn(async move { drop(apps::chargen(listener).await) }),
+            AppKind::relay { ref to, proxy_protocol } => {
+                let (to, dialer) = (to.clone(), Arc::new(SupervisorDialer(self.supervisor.clone())));
+                tokio::spawn(async move { drop(apps::relay(listener, dialer, &to, proxy_protocol).await) })
+            }
+        }];
+        if app.kind == AppKind::echo {
+            let socket = UdpSocket::bind(&self.shared, at)?;
+            tasks.push(tokio::spawn(async move { drop(apps::echo_datagrams(socket).await) }));
+        }
+        self.slots[index].tasks = tasks;
+        Ok(())
+    }
+}
+
+fn stop(slot: &mut Slot) {
+    slot.tasks.drain(..).for_each(|task| task.abort());
+}
+
+fn address(app: &App) -> SocketAddr {
+    SocketAddr::new(app.bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), app.port)
+}
+
+impl Drop for Applications {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}

@@ -1,0 +1,312 @@
+//! The event loop of one image: packets in from the network and XCF, through the VIPA function
+//! and the stack, and out again.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use stack::tcp::FlowEvent;
+use stack::{Egress, Instant, LinkId, Packet, Transmit};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use vipa::wire::{DataHeader, Datagram, Direction};
+use vipa::{Action, Disposition, Origin};
+
+use super::shared::{Core, Shared};
+use super::xcf::XcfLink;
+use crate::device::Device;
+
+/// The network link of an image.
+pub(super) const NETWORK: LinkId = LinkId(0);
+/// XCF, to every other image.
+pub(super) const XCF: LinkId = LinkId(1);
+
+/// Packets taken from one source, and packets sent, before the others get their turn.
+const BATCH: usize = 64;
+
+/// What the loop leaves to its image.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// The network is to send packets for the DVIPA here.
+    Advertise { address: IpAddr, prefix: u8 },
+    /// The network is not to send packets for the DVIPA here any more.
+    Withdraw { address: IpAddr },
+    /// From now on the peer's process can be watched.
+    PeerUp { xcf: IpAddr, incarnation: u64, process: Option<u32> },
+    /// A line for the event log.
+    Event(vipa::Event),
+    /// The stack has left the cluster in order: the image may end.
+    Left,
+}
+
+/// Drives one image until a link breaks; it never ends by itself.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    /// XCF address of this image.
+    own: IpAddr,
+    links: Links,
+    notices: mpsc::UnboundedSender<Notice>,
+    timer: Pin<Box<Sleep>>,
+    /// When `timer` fires.
+    armed: Instant,
+    /// What the next packet is read into.
+    spare: Packet,
+}
+
+impl Driver {
+    pub fn new(
+        shared: Arc<Shared>,
+        own: IpAddr,
+        network: Option<Device>,
+        xcf: Box<dyn XcfLink>,
+        notices: mpsc::UnboundedSender<Notice>,
+    ) -> Self {
+        Driver {
+            shared,
+            own,
+            links: Links { network, xcf },
+            notices,
+            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            armed: Instant::ZERO,
+            spare: Packet::full_size(),
+        }
+    }
+
+    /// One turn: everything that has arrived, everything that is due, everything that can leave.
+    /// `true` if more waits already.
+    fn turn(&mut self, core: &mut Core, cx: &mut Context<'_>) -> io::Result<bool> {
+        let now = self.shared.now();
+        let mut more = self.receive_network(core, now, cx)?;
+        more |= self.receive_xcf(core, now, cx)?;
+        if core.stack.next_deadline().is_some_and(|at| at <= now) {
+            core.stack.handle_timeout(now);
+        }
+        if core.vipa.next_deadline().is_some_and(|at| at <= now) {
+            core.vipa.handle_timeout(now);
+        }
+        self.settle(core, now);
+        let Core { stack, vipa, .. } = core;
+        let mut out = Out { links: &mut self.links, outbound: vipa.outbound_header() };
+        more |= stack.poll_transmit(now, &mut out, BATCH);
+        core.wake();
+        Ok(more)
+    }
+
+    fn receive_network(&mut self, core: &mut Core, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
+        for _ in 0..BATCH {
+            let Some(network) = &mut self.links.network else { return Ok(false) };
+            match network.poll_recv(cx, &mut self.spare) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(received) => received?,
+            }
+            let packet = std::mem::replace(&mut self.spare, core.stack.pool_mut().take());
+            let disposition = core.vipa.route(now, packet, Origin::Network);
+            self.dispose(core, now, NETWORK, disposition);
+        }
+        Ok(true)
+    }
+
+    fn receive_xcf(&mut self, core: &mut Core, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
+        for _ in 0..BATCH {
+            let from = match self.links.xcf.poll_recv(cx, &mut self.spare) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(received) => received?,
+            };
+            match vipa::wire::classify(self.spare.bytes()) {
+                Datagram::Control => core.vipa.receive(now, from, self.spare.bytes()),
+                Datagram::Data(header) => {
+                    let mut packet = std::mem::replace(&mut self.spare, core.stack.pool_mut().take());
+                    packet.trim_front(DataHeader::LEN);
+                    packet.offload = header.offload;
+                    match header.direction {
+                        Direction::Inbound => {
+                            let disposition = core.vipa.route(now, packet, Origin::Xcf { from, header });
+                            self.dispose(core, now, XCF, disposition);
+                        }
+                        Direction::Outbound => {
+                            if let Some(network) = &mut self.links.network {
+                                network.send_packet(&mut packet);
+                            }
+                            core.stack.pool_mut().give(packet);
+                        }
+                    }
+                }
+                Datagram::Unknown => core.vipa.count_unknown(from),
+            }
+        }
+        Ok(true)
+    }
+
+    fn dispose(&mut self, core: &mut Core, now: Instant, link: LinkId, disposition: Disposition) {
+        match disposition {
+            Disposition::Local(packet) => core.stack.receive(now, link, packet),
+            Disposition::Forward { to, header, packet } => self.forward(core, to, header, packet),
+            Disposition::Held => {}
+            Disposition::Reset(packet) => core.stack.reset(now, packet),
+            Disposition::Drop(packet, _counted) => core.stack.pool_mut().give(packet),
+        }
+    }
+
+    fn forward(&mut self, core: &mut Core, to: IpAddr, header: DataHeader, packet: Packet) {
+        if let Some(free) = self.links.forward(to, header, packet) {
+            core.stack.pool_mut().give(free);
+        }
+    }
+
+    /// Lets the cores tell each other what happened, until neither has anything to say.
+    fn settle(&mut self, core: &mut Core, now: Instant) {
+        loop {
+            let mut quiet = true;
+            while let Some(event) = core.stack.tcp_mut().poll_flow() {
+                quiet = false;
+                let vipa = &mut core.vipa;
+                match event {
+                    FlowEvent::Listening { address, port } => vipa.listening(now, address, port),
+                    FlowEvent::Unlistening { address, port } => vipa.not_listening(now, address, port),
+                    FlowEvent::Opened { local, remote, instance, passive } => {
+                        vipa.opened(now, local, remote, instance, passive);
+                    }
+                    FlowEvent::Ended { local, remote, instance } => vipa.ended(now, local, remote, instance),
+                }
+            }
+            while let Some(action) = core.vipa.poll_action() {
+                quiet = false;
+                self.act(core, now, action);
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, core: &mut Core, now: Instant, action: Action) {
+        match action {
+            // XCF may lose a datagram; the session resends it.
+            Action::Send { to, datagram } => drop(self.links.xcf.send(to, &[IoSlice::new(&datagram)])),
+            Action::Forward { to, header, packet } => self.forward(core, to, header, packet),
+            Action::Deliver(packet) => core.stack.receive(now, NETWORK, packet),
+            Action::Reset(packet) => core.stack.reset(now, packet),
+            Action::AddHome { address, prefix, internal } => {
+                core.stack.home_mut().add(address, prefix, dvipa(internal));
+            }
+            Action::RemoveHome { address } => core.stack.home_mut().remove(address),
+            Action::Advertise { address, prefix } => self.notice(Notice::Advertise { address, prefix }),
+            Action::Withdraw { address } => self.notice(Notice::Withdraw { address }),
+            Action::Exit(next_hop) => super::node::set_exit(&mut core.stack, self.own, next_hop),
+            Action::PeerUp { xcf, incarnation, process, .. } => {
+                self.notice(Notice::PeerUp { xcf, incarnation, process });
+            }
+            Action::PeerDown { .. } => {}
+            Action::Event(event) => self.notice(Notice::Event(event)),
+            Action::Left => self.notice(Notice::Left),
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        // Nobody listens once the image is ending.
+        drop(self.notices.send(notice));
+    }
+
+    /// Sees to it that the loop wakes at the cores' next deadline. The timer is only moved to an
+    /// earlier moment: a late deadline is found when the early one fires.
+    fn arm(&mut self, core: &Core, cx: &mut Context<'_>) {
+        let next = [core.stack.next_deadline(), core.vipa.next_deadline()].into_iter().flatten().min();
+        let next = next.unwrap_or(Instant::FAR_FUTURE);
+        let fired = self.timer.is_elapsed();
+        if fired || next < self.armed {
+            let Some(at) = self.shared.clock().host(next) else { return };
+            self.armed = next;
+            self.timer.as_mut().reset(at.into());
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+/// The home list's kind of a DVIPA.
+fn dvipa(internal: bool) -> stack::home::Kind {
+    if internal { stack::home::Kind::InternalDvipa } else { stack::home::Kind::Dvipa }
+}
+
+impl Future for Driver {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let shared = this.shared.clone();
+        shared.register_driver(cx.waker());
+        let mut core = shared.lock();
+        match this.turn(&mut core, cx) {
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(true) => cx.waker().wake_by_ref(),
+            Ok(false) => {}
+        }
+        this.arm(&core, cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    /// However the loop ends, nobody waits for it any longer.
+    fn drop(&mut self) {
+        self.shared.lock().end();
+    }
+}
+
+/// Both links of an image.
+struct Links {
+    network: Option<Device>,
+    xcf: Box<dyn XcfLink>,
+}
+
+impl Links {
+    /// Sends a packet over XCF; hands the buffer back if it is free again.
+    fn forward(&mut self, to: IpAddr, mut header: DataHeader, mut packet: Packet) -> Option<Packet> {
+        header.offload = packet.offload;
+        if !packet.push_front(&header.emit()) {
+            return Some(packet);
+        }
+        // IP promises no more than an attempt.
+        self.xcf.send_packet(to, packet).unwrap_or(None)
+    }
+}
+
+/// Where the stack's own packets go.
+struct Out<'a> {
+    links: &'a mut Links,
+    outbound: DataHeader,
+}
+
+impl Egress for Out<'_> {
+    fn transmit(&mut self, packet: Transmit<'_>) {
+        match (packet.link, packet.next_hop) {
+            (NETWORK, _) => {
+                if let Some(network) = &mut self.links.network {
+                    network.send(packet);
+                }
+            }
+            (XCF, Some(next_hop)) => {
+                let mut header = self.outbound;
+                header.offload = packet.offload;
+                if packet.destination == next_hop {
+                    header.direction = Direction::Inbound;
+                }
+                let emitted = header.emit();
+                let mut parts = [IoSlice::new(&[]); 5];
+                parts[0] = IoSlice::new(&emitted);
+                parts[1] = IoSlice::new(packet.header);
+                let slices = packet.payload.len().min(3);
+                for (part, slice) in parts[2..].iter_mut().zip(packet.payload) {
+                    *part = IoSlice::new(slice);
+                }
+                // IP promises no more than an attempt.
+                drop(self.links.xcf.send(next_hop, &parts[..2 + slices]));
+            }
+            _ => {}
+        }
+    }
+}

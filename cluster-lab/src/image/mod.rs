@@ -1,0 +1,217 @@
+//! Images: the process that hosts one or all of them.
+
+mod announce;
+mod applications;
+mod driver;
+mod node;
+mod report;
+mod shared;
+pub mod socket;
+mod watch;
+mod xcf;
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use rand::Rng;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::control::{self, Answer, FromImage, Question, Start, ToImage};
+use crate::device::{Device, Mode};
+use crate::network;
+use applications::Applications;
+use node::{Node, Plan, Story};
+use xcf::{Exchange, UdpLink, XcfLink};
+
+pub use shared::Shared;
+
+/// How the supervisor starts this process.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Arguments {
+    /// The supervisor's process
+    #[arg(long)]
+    parent: u32,
+    /// The process that holds the lab's network
+    #[arg(long)]
+    holder: Option<u32>,
+    /// That process is in a user namespace of its own
+    #[arg(long)]
+    user: bool,
+}
+
+/// The process, whole. Its standard input is the control channel; with that it ends.
+///
+/// # Errors
+/// If it cannot start; what happens later is told over the channel.
+pub fn main(arguments: &Arguments) -> Result<()> {
+    if let Some(holder) = arguments.holder {
+        network::enter(holder, arguments.user)?;
+    }
+    crate::die_with_parent()?;
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if parent != i32::try_from(arguments.parent).ok() {
+        bail!("this command is started by the lab itself");
+    }
+    let channel = std::os::unix::net::UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    channel.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { host(UnixStream::from_std(channel)?).await })
+}
+
+/// One image that runs, with its applications.
+struct Running {
+    node: Node,
+    apps: Applications,
+    definitions: vipa::Definitions,
+    incarnation: u64,
+}
+
+/// The images of this process.
+struct Host {
+    start: Start,
+    exchange: Exchange,
+    running: HashMap<String, Running>,
+    stories: mpsc::UnboundedSender<(String, Story)>,
+}
+
+async fn host(channel: UnixStream) -> Result<()> {
+    let (reader, mut writer) = channel.into_split();
+    let (orders_in, mut orders) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(reader);
+        while let Ok(Some(order)) = control::read::<ToImage>(&mut reader).await {
+            drop(orders_in.send(order));
+        }
+    });
+    let Some(ToImage::Begin(start)) = orders.recv().await else { bail!("the lab said nothing") };
+    let (stories, mut told) = mpsc::unbounded_channel();
+    let mut host = Host { start: *start, exchange: Exchange::default(), running: HashMap::new(), stories };
+    loop {
+        let message = tokio::select! {
+            order = orders.recv() => match order {
+                Some(order) => host.obey(order).await,
+                // The supervisor is gone: the lab is over.
+                None => return Ok(()),
+            },
+            Some((image, story)) = told.recv() => Some(host.tell(image, story)),
+        };
+        if let Some(message) = message {
+            control::write(&mut writer, &message).await?;
+        }
+        if host.running.is_empty() && !host.start.in_process {
+            // What it was has ended, and its end was told.
+            return Ok(());
+        }
+    }
+}
+
+impl Host {
+    async fn obey(&mut self, order: ToImage) -> Option<FromImage> {
+        match order {
+            ToImage::Begin(_) => None,
+            ToImage::Start { image, incarnation } => Some(match self.start_image(&image, incarnation).await {
+                Ok(()) => FromImage::Started { image },
+                Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
+            }),
+            ToImage::Stop { image } => {
+                if let Some(running) = self.running.get_mut(&image) {
+                    running.apps.stop_all();
+                    running.node.leave();
+                }
+                None
+            }
+            ToImage::Crash { image } => {
+                self.end(&image);
+                Some(FromImage::Failed { image, text: "killed".into() })
+            }
+            ToImage::Ask { id, image, question } => Some(FromImage::Answer {
+                id,
+                result: self.answer(&image, question).map_err(|error| format!("{error:#}")),
+            }),
+        }
+    }
+
+    /// Ends an image; the others of this process see it as they see a process end.
+    fn end(&mut self, image: &str) {
+        let Some(ended) = self.running.remove(image) else { return };
+        if let Some(xcf) = self.start.cluster.image(image).map(|image| image.xcf) {
+            for running in self.running.values() {
+                running.node.peer_gone(xcf, ended.incarnation);
+            }
+        }
+    }
+
+    async fn start_image(&mut self, name: &str, incarnation: u64) -> Result<()> {
+        let cluster = &self.start.cluster;
+        let image = cluster.image(name).ok_or_else(|| anyhow!("no image {name}"))?;
+        let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
+        let link = match (image.link, self.start.devices.get(name)) {
+            (Some(address), Some(device)) => {
+                let open = Device::attach(device, mode).with_context(|| format!("device {device} cannot be opened"))?;
+                Some((address, device.clone(), open))
+            }
+            _ => None,
+        };
+        let xcf: Box<dyn XcfLink> = if self.start.in_process {
+            Box::new(self.exchange.attach(image.xcf))
+        } else {
+            Box::new(UdpLink::bind(image.xcf, &self.start.endpoints)?)
+        };
+        let definitions = image.definitions();
+        let vipa = vipa::Config {
+            peers: cluster.images.iter().map(|other| other.xcf).filter(|xcf| *xcf != image.xcf).collect(),
+            linked: link.is_some(),
+            process: Some(std::process::id()),
+            definitions: definitions.clone(),
+            timing: cluster.timing.apply(),
+            ..vipa::Config::new(name, image.xcf, incarnation)
+        };
+        let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu: cluster.network.mtu, vipa };
+        let seed = rand::rng().next_u64();
+        let node = Node::start(plan, xcf, seed, self.stories.clone()).await?;
+        let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
+        apps.start_all()?;
+        self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });
+        Ok(())
+    }
+
+    fn answer(&mut self, image: &str, question: Question) -> Result<Answer> {
+        let running = self.running.get_mut(image).ok_or_else(|| anyhow!("{image} is not running"))?;
+        Ok(match question {
+            Question::Netstat(kind) => {
+                Answer::Netstat(report::netstat(running.node.shared(), &running.definitions, kind))
+            }
+            Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
+            Question::Apps => Answer::Apps(running.apps.list()),
+            Question::StartApp(app) => {
+                running.apps.start(&app)?;
+                Answer::Done
+            }
+            Question::StopApp(app) => {
+                running.apps.stop(&app)?;
+                Answer::Done
+            }
+        })
+    }
+
+    fn tell(&mut self, image: String, story: Story) -> FromImage {
+        match story {
+            Story::Event(event) => FromImage::Event { image, text: event.to_string() },
+            Story::Left => {
+                if let Some(running) = self.running.get(&image) {
+                    running.node.abort_connections();
+                }
+                self.end(&image);
+                FromImage::Stopped { image }
+            }
+            Story::Failed(text) => {
+                self.end(&image);
+                FromImage::Failed { image, text }
+            }
+        }
+    }
+}

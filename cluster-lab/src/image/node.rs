@@ -1,0 +1,188 @@
+//! One image: its cores, its event loop, its applications, and what it tells the lab.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use stack::Stack;
+use stack::home::Kind;
+use stack::route::{Link, Route};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use vipa::Vipa;
+
+use super::announce::Announcer;
+use super::driver::{Driver, NETWORK, Notice, XCF};
+use super::shared::{Clock, Shared};
+use super::watch;
+use super::xcf::XcfLink;
+use crate::device::Device;
+
+/// Largest packet that crosses XCF with its header in one UDP datagram.
+const XCF_MAX_SUPER: u16 = 61_440;
+
+/// What an image is made of.
+pub(super) struct Plan {
+    pub name: String,
+    pub xcf: IpAddr,
+    /// Address on the client network and the device that leads there.
+    pub link: Option<(IpAddr, String, Device)>,
+    pub mtu: u16,
+    pub vipa: vipa::Config,
+}
+
+/// A running image.
+pub(super) struct Node {
+    shared: Arc<Shared>,
+    driver: JoinHandle<()>,
+    notices: JoinHandle<()>,
+}
+
+/// Tells what happens on an image: its name, and a line of the story.
+pub(super) type Storyteller = mpsc::UnboundedSender<(String, Story)>;
+
+/// What an image tells the lab.
+#[derive(Debug)]
+pub(super) enum Story {
+    Event(vipa::Event),
+    Left,
+    Failed(String),
+}
+
+impl Node {
+    /// Starts the image; it joins the cluster by itself.
+    pub async fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
+        let Plan { name, xcf: own, link, mtu, vipa } = plan;
+        let clock = Clock::start();
+        let peers = vipa.peers.clone();
+        let mut stack = Stack::new(stack::Config::default(), seed);
+        let vipa = Vipa::new(vipa, seed.rotate_left(32), clock.now());
+        stack.home_mut().add(own, 32, Kind::Xcf);
+        stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu, max_super: XCF_MAX_SUPER });
+        for peer in peers {
+            stack.routes_mut().replace(Route {
+                destination: peer,
+                prefix: if peer.is_ipv4() { 32 } else { 128 },
+                link: XCF,
+                next_hop: Some(peer),
+                metric: 0,
+            });
+        }
+        let (network, announcer) = match link {
+            None => (None, None),
+            Some((address, interface, device)) => {
+                stack.home_mut().add(address, 32, Kind::Link);
+                let max_super = device.max_super();
+                stack.routes_mut().add_link(Link { id: NETWORK, name: interface.clone(), mtu, max_super });
+                stack.routes_mut().replace(Route::default_for(own, NETWORK, None));
+                (Some(device), Some(Announcer::open(&interface).await?))
+            }
+        };
+        let shared = Shared::new(stack, vipa, clock);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let driver = Driver::new(shared.clone(), own, network, xcf, sender);
+        let (teller, image) = (storyteller.clone(), name.clone());
+        let driver = tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                drop(teller.send((image, Story::Failed(error.to_string()))));
+            }
+        });
+        let notices = tokio::spawn(attend(name, shared.clone(), announcer, receiver, storyteller));
+        Ok(Node { shared, driver, notices })
+    }
+
+    /// The image's cores, for sockets and reports.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Begins an orderly stop; [`Story::Left`] follows.
+    pub fn leave(&self) {
+        let now = self.shared.now();
+        self.shared.lock().vipa.leave(now);
+        self.shared.kick();
+    }
+
+    /// Resets every connection: their clients need not wait for a stack that is gone.
+    pub fn abort_connections(&self) {
+        let now = self.shared.now();
+        self.shared.lock().stack.tcp_abort_all(now);
+        self.shared.kick();
+    }
+
+    /// Another image of this process has ended.
+    pub fn peer_gone(&self, xcf: IpAddr, incarnation: u64) {
+        peer_gone(&self.shared, xcf, incarnation);
+    }
+}
+
+impl Drop for Node {
+    /// As a crash would: nobody is told.
+    fn drop(&mut self) {
+        self.driver.abort();
+        self.notices.abort();
+    }
+}
+
+fn peer_gone(shared: &Shared, xcf: IpAddr, incarnation: u64) {
+    let now = shared.now();
+    shared.lock().vipa.peer_gone(now, xcf, incarnation);
+    shared.kick();
+}
+
+/// Packets of an image without a network link leave through `next_hop`, or not at all.
+pub(super) fn set_exit(stack: &mut Stack, own: IpAddr, next_hop: Option<IpAddr>) {
+    // An image with a link of its own needs no other way out.
+    if stack.routes().links().iter().any(|link| link.id == NETWORK) {
+        return;
+    }
+    let default = Route::default_for(own, XCF, next_hop);
+    match next_hop {
+        Some(_) => stack.routes_mut().replace(default),
+        None => stack.routes_mut().remove(default.destination, default.prefix),
+    }
+}
+
+/// Does what the event loop asks for, in the order in which it asks.
+async fn attend(
+    name: String,
+    shared: Arc<Shared>,
+    announcer: Option<Announcer>,
+    mut notices: mpsc::UnboundedReceiver<Notice>,
+    storyteller: Storyteller,
+) {
+    while let Some(notice) = notices.recv().await {
+        let story = match notice {
+            Notice::Advertise { address, .. } => match &announcer {
+                Some(announcer) => told(announcer.advertise(address).await, address),
+                None => None,
+            },
+            Notice::Withdraw { address } => match &announcer {
+                Some(announcer) => told(announcer.withdraw(address).await, address),
+                None => None,
+            },
+            Notice::PeerUp { xcf, incarnation, process } => {
+                // Within one process its host tells; a process cannot watch itself.
+                if let Some(process) = process.filter(|process| *process != std::process::id()) {
+                    let shared = shared.clone();
+                    tokio::spawn(async move {
+                        if watch::process_end(process).await.is_ok() {
+                            peer_gone(&shared, xcf, incarnation);
+                        }
+                    });
+                }
+                None
+            }
+            Notice::Event(event) => Some(Story::Event(event)),
+            Notice::Left => Some(Story::Left),
+        };
+        if let Some(story) = story {
+            drop(storyteller.send((name.clone(), story)));
+        }
+    }
+}
+
+/// A route that could not be changed is a failure of the image: its clients would go astray.
+fn told(result: io::Result<()>, address: IpAddr) -> Option<Story> {
+    result.err().map(|error| Story::Failed(format!("the network's route to {address} could not be changed: {error}")))
+}

@@ -1,0 +1,194 @@
+//! What an image tells of itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use stack::home::Kind;
+use stack::tcp::State;
+use vipa::status::{DistStatus, VipaOrigin, VipaStatus};
+use vipa::{Moveable, Ports, Targets};
+
+use super::shared::Shared;
+use crate::control::DvipaView;
+use crate::netstat::{
+    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, Report, ReportKind,
+    RouteRow, socket,
+};
+use vipa::Definitions;
+
+/// The image's view of every DVIPA.
+pub(super) fn dvipas(shared: &Shared) -> Vec<DvipaView> {
+    let view = |dvipa: vipa::status::DvipaStatus| DvipaView {
+        address: dvipa.address,
+        ports: match dvipa.ports {
+            Some(Ports::List(ranges)) => ranges.iter().flat_map(|range| range.first..=range.last).collect(),
+            Some(Ports::Every) | None => Vec::new(),
+        },
+        // While the tables are rebuilt, nobody routes yet.
+        owner: dvipa.owner.filter(|_| dvipa.complete),
+        epoch: (dvipa.epoch.round, dvipa.epoch.rank),
+        backups: dvipa.backups,
+        targets: dvipa.targets,
+    };
+    shared.lock().vipa.dvipas().into_iter().map(view).collect()
+}
+
+/// One of the reports.
+pub(super) fn netstat(shared: &Shared, definitions: &Definitions, kind: ReportKind) -> Report {
+    match kind {
+        ReportKind::Home => home(shared),
+        ReportKind::Vipadcfg => configuration(definitions),
+        ReportKind::Vipadyn => dynamic(shared),
+        ReportKind::Vdpt => Report::Vdpt {
+            destinations: (shared.lock().vipa.dpt().into_iter())
+                .map(|row| DestinationRow {
+                    address: row.dvipa,
+                    port: row.port,
+                    xcf: row.target,
+                    ready: u32::from(row.ready),
+                    total: row.total,
+                    active: u64::from(row.active),
+                })
+                .collect(),
+        },
+        ReportKind::Vcrt => Report::Vcrt {
+            connections: (shared.lock().vipa.crt().into_iter())
+                .map(|row| RouteRow {
+                    destination: SocketAddr::new(row.dvipa, row.port),
+                    source: SocketAddr::new(row.remote, row.remote_port),
+                    xcf: row.target,
+                    state: if row.half_open { "half-open" } else { "established" }.into(),
+                })
+                .collect(),
+        },
+        ReportKind::Conn => connections(shared),
+    }
+}
+
+fn home(shared: &Shared) -> Report {
+    let core = shared.lock();
+    let row = |home: &stack::home::Home| HomeRow {
+        address: home.address,
+        link: match (home.kind, home.address) {
+            (Kind::Link, _) => "NETWORK".into(),
+            (Kind::Xcf, _) => "EZAXCF".into(),
+            (Kind::Loopback, _) => "LOOPBACK".into(),
+            // As z/OS names the link of a dynamic VIPA.
+            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V4(address)) => format!("VIPL{:08X}", address.to_bits()),
+            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(_)) => "VIPL6".into(),
+        },
+        flag: if home.kind == Kind::InternalDvipa { "I" } else { "" }.into(),
+    };
+    Report::Home { addresses: core.stack.home().iter().map(row).collect() }
+}
+
+fn moveable(moveable: Moveable) -> String {
+    match moveable {
+        Moveable::Immediate => "Immediate",
+        Moveable::WhenIdle => "WhenIdle",
+    }
+    .into()
+}
+
+fn configuration(definitions: &Definitions) -> Report {
+    let ports = |ports: &Ports| match ports {
+        Ports::Every => vec!["*".to_owned()],
+        Ports::List(ranges) => {
+            ranges.iter().flat_map(|range| range.first..=range.last).map(|p| p.to_string()).collect()
+        }
+    };
+    let targets = |targets: &Targets| match targets {
+        Targets::All => vec!["ALL".to_owned()],
+        Targets::List(list) => list.iter().map(IpAddr::to_string).collect(),
+    };
+    let Definitions { defines, backups, distributes } = definitions;
+    Report::Vipadcfg {
+        backups: backups.iter().map(|backup| BackupRow { address: backup.address, rank: backup.rank }).collect(),
+        defines: (defines.iter())
+            .map(|define| DefineRow {
+                address: define.address,
+                prefix: define.prefix,
+                moveable: moveable(define.moveable),
+            })
+            .collect(),
+        distributes: (distributes.iter())
+            .map(|distribute| DistributeRow {
+                address: distribute.address,
+                ports: ports(&distribute.ports),
+                destinations: targets(&distribute.targets),
+                method: "ROUNDROBIN".into(),
+            })
+            .collect(),
+    }
+}
+
+fn dynamic(shared: &Shared) -> Report {
+    let row = |dvipa: vipa::status::DvipaStatus| DvipaRow {
+        address: dvipa.address,
+        prefix: dvipa.prefix,
+        status: match dvipa.status {
+            VipaStatus::Active => "Active",
+            VipaStatus::Backup => "Backup",
+            VipaStatus::Moving => "Moving",
+            VipaStatus::Quiescing => "Quiescing",
+            VipaStatus::None => "",
+        }
+        .into(),
+        rank: Some(dvipa.rank).filter(|rank| *rank > 0),
+        origin: match dvipa.origin {
+            VipaOrigin::Define => "VIPADEFINE",
+            VipaOrigin::Backup => "VIPABACKUP",
+            VipaOrigin::Target => "",
+        }
+        .into(),
+        distribution: match dvipa.distribution {
+            DistStatus::Neither => "",
+            DistStatus::Distributor => "Dist",
+            DistStatus::Target => "Dest",
+            DistStatus::Both => "Dist/Dest",
+        }
+        .into(),
+        owner: dvipa.owner,
+    };
+    Report::Vipadyn { dvipas: shared.lock().vipa.dvipas().into_iter().map(row).collect() }
+}
+
+/// States in z/OS's words.
+fn state(state: State) -> &'static str {
+    match state {
+        State::SynSent => "SynSent",
+        State::SynReceived => "SynRcvd",
+        State::Established => "Establsh",
+        State::FinWait1 => "FinWait1",
+        State::FinWait2 => "FinWait2",
+        State::CloseWait => "ClosWait",
+        State::Closing => "Closing",
+        State::LastAck => "LastAck",
+        State::TimeWait => "TimeWait",
+        State::Closed => "Closed",
+    }
+}
+
+fn connections(shared: &Shared) -> Report {
+    let core = shared.lock();
+    let listeners = core.stack.tcp().listeners().map(|listener| ConnectionRow {
+        local: match listener.address {
+            Some(address) => socket(SocketAddr::new(address, listener.port)),
+            None => format!("0.0.0.0..{}", listener.port),
+        },
+        foreign: "0.0.0.0..0".into(),
+        state: "Listen".into(),
+        send_queue: 0,
+        receive_queue: listener.accept_queue,
+    });
+    let connections = core.stack.tcp().connections().map(|connection| ConnectionRow {
+        local: socket(connection.local),
+        foreign: socket(connection.remote),
+        state: state(connection.state).into(),
+        send_queue: connection.send_queue,
+        receive_queue: connection.receive_queue,
+    });
+    let mut connections: Vec<ConnectionRow> = listeners.chain(connections).collect();
+    connections
+        .sort_by(|a, b| (a.state != "Listen", &a.local, &a.foreign).cmp(&(b.state != "Listen", &b.local, &b.foreign)));
+    Report::Conn { connections }
+}

@@ -1,0 +1,117 @@
+//! The process that holds a lab's network namespace, and how other processes enter it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{getegid, geteuid};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use super::{Plan, set_up};
+
+/// The lab's namespaces, kept by a process that does nothing else.
+#[derive(Debug)]
+pub struct Holder {
+    child: Child,
+    /// Whether there is a user namespace too.
+    pub user: bool,
+}
+
+impl Holder {
+    /// Makes the namespaces and sets the client network up in them.
+    ///
+    /// # Errors
+    /// What was refused, with the remedy.
+    pub fn start(plan: &Plan) -> Result<Holder> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("network")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the network's process cannot be started")?;
+        let mut input = child.stdin.take().ok_or_else(|| anyhow!("no pipe"))?;
+        let mut output = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?);
+        serde_json::to_writer(&input, plan)?;
+        input.write_all(b"\n")?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        // The pipe stays open: the holder lives as long as this process.
+        child.stdin = Some(input);
+        let holder = Holder { child, user: !geteuid().is_root() };
+        match line.trim_end().split_once(' ') {
+            Some(("error", why)) => bail!("{why}"),
+            _ if line.trim_end() == "ready" => Ok(holder),
+            _ => bail!("the network's process ended early"),
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // With its last process the namespace goes, and all devices and routes in it.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The holder's own part: runs until its standard input ends.
+///
+/// # Errors
+/// Only if its parent cannot be told of an error.
+pub fn hold() -> Result<()> {
+    // Before any thread is there: a user namespace takes no others in.
+    let result = enter_new().and_then(|()| {
+        crate::die_with_parent()?;
+        let mut line = String::new();
+        BufReader::new(io::stdin().lock()).read_line(&mut line)?;
+        let plan: Plan = serde_json::from_str(&line)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(set_up(&plan))
+    });
+    match result {
+        Ok(()) => println!("ready"),
+        Err(error) => println!("error {}", format!("{error:#}").replace('\n', " ")),
+    }
+    io::stdout().flush()?;
+    // The end of this tells that the lab is over.
+    io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink())?;
+    Ok(())
+}
+
+fn enter_new() -> Result<()> {
+    let (user, group) = (geteuid(), getegid());
+    let flags = if user.is_root() { UnshareFlags::NEWNET } else { UnshareFlags::NEWUSER | UnshareFlags::NEWNET };
+    crate::sys::unshare(flags).with_context(|| match user.is_root() {
+        true => "this process may not make a network namespace: run it with CAP_SYS_ADMIN",
+        false => "this system lets users make no user namespace: run as root, or allow it with 'sysctl kernel.unprivileged_userns_clone=1'",
+    })?;
+    if !user.is_root() {
+        std::fs::write("/proc/self/setgroups", "deny")?;
+        std::fs::write("/proc/self/uid_map", format!("0 {} 1", user.as_raw()))?;
+        std::fs::write("/proc/self/gid_map", format!("0 {} 1", group.as_raw()))?;
+    }
+    Ok(())
+}
+
+/// Takes this process, which has no other thread, into the namespaces of `holder`.
+///
+/// # Errors
+/// The holder is gone, or belongs to somebody else.
+pub fn enter(holder: u32, user: bool) -> Result<()> {
+    let open = |kind: &str| -> Result<OwnedFd> {
+        let path = format!("/proc/{holder}/ns/{kind}");
+        Ok(std::fs::File::open(&path).with_context(|| format!("the lab's network cannot be entered: {path}"))?.into())
+    };
+    let network = open("net")?;
+    if user {
+        move_into_link_name_space(open("user")?.as_fd(), Some(LinkNameSpaceType::User))?;
+    }
+    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The client network of a lab: a network namespace with one TUN device for each linked image.
+
+mod holder;
+mod setup;
+
+pub use holder::{Holder, enter, hold};
+pub use setup::{Plan, conflict, set_up, tear_down};

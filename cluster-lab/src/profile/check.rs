@@ -1,0 +1,141 @@
+//! What has to hold across the images of a cluster.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use vipa::definitions::Targets;
+
+use super::load::{Placed, Source, offset};
+use super::{Network, ProfileError};
+
+pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
+    if images.is_empty() {
+        source.error((1, 1), "the cluster has no image");
+    }
+    names_and_addresses(source, network, images);
+    dvipas(source, network, images);
+}
+
+fn inside(network: &Network, address: IpAddr) -> bool {
+    match (network.subnet, address) {
+        (IpAddr::V4(subnet), IpAddr::V4(address)) => {
+            (subnet.to_bits() ^ address.to_bits()) >> (32 - u32::from(network.prefix)) == 0
+        }
+        _ => false,
+    }
+}
+
+fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
+    let mut names: Vec<&str> = Vec::new();
+    let mut taken: HashMap<IpAddr, &str> = HashMap::from([(network.client, "the client")]);
+    if !inside(network, network.client) {
+        let at = source.find(&network.client.to_string(), 0);
+        source.error(at, format!("client {} is outside {}/{}", network.client, network.subnet, network.prefix));
+    }
+    for Placed { image, .. } in images {
+        let at = source.find(&image.name, 0);
+        let fits =
+            !image.name.is_empty() && image.name.len() <= 15 && image.name.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !fits {
+            source.error(at, format!("image name '{}': expected 1 to 15 letters and digits", image.name));
+        }
+        if names.iter().any(|known| known.eq_ignore_ascii_case(&image.name)) {
+            source.error(source.find(&image.name, 1), format!("two images are called {}", image.name));
+        }
+        names.push(&image.name);
+        for address in [Some(image.xcf), image.link].into_iter().flatten() {
+            if let Some(other) = taken.insert(address, &image.name) {
+                source.error(at, format!("{address} of image {} is {other}'s already", image.name));
+            }
+        }
+        if let Some(link) = image.link.filter(|link| !inside(network, *link)) {
+            let (subnet, prefix) = (network.subnet, network.prefix);
+            source.error(
+                at,
+                format!("link {link} of image {} is outside the client network {subnet}/{prefix}", image.name),
+            );
+        }
+        let mut apps: Vec<&str> = Vec::new();
+        for app in &image.apps {
+            if apps.iter().any(|known| known.eq_ignore_ascii_case(&app.name)) {
+                source.error(at, format!("two applications of image {} are called {}", image.name, app.name));
+            }
+            apps.push(&app.name);
+        }
+    }
+}
+
+/// A place in somebody's block.
+struct Place<'a> {
+    placed: &'a Placed,
+    at: vipa::statements::Position,
+}
+
+impl Place<'_> {
+    fn error(&self, source: &mut Source<'_>, message: String) {
+        let at = offset(self.placed.begins, self.at);
+        source.errors.push(ProfileError { file: self.placed.file.clone(), at, message });
+    }
+}
+
+fn dvipas(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
+    let mut primaries: HashMap<IpAddr, &str> = HashMap::new();
+    let mut ranks: HashMap<(IpAddr, u8), &str> = HashMap::new();
+    let mut backups = Vec::new();
+    for placed in images {
+        let name = placed.image.name.as_str();
+        let definitions = placed.image.definitions();
+        let linked = |place: &Place<'_>, source: &mut Source<'_>| {
+            if placed.image.link.is_none() {
+                place
+                    .error(source, format!("{name} has no network link and cannot advertise a DVIPA: expected 'link'"));
+            }
+        };
+        for (define, at) in definitions.defines.iter().zip(&placed.places.defines) {
+            let place = Place { placed, at: *at };
+            linked(&place, source);
+            let address = define.address;
+            let of_image =
+                |image: &super::Image| image.xcf == address || image.link == Some(address) || network.client == address;
+            if images.iter().any(|other| of_image(&other.image)) {
+                place.error(
+                    source,
+                    format!("EZZ8307I {address} is in a home list already: expected an address of its own"),
+                );
+            }
+            if let Some(other) = primaries.insert(address, name) {
+                place
+                    .error(source, format!("{address} has two primaries, {other} and {name}: expected one VIPADEFINE"));
+            }
+        }
+        for (backup, at) in definitions.backups.iter().zip(&placed.places.backups) {
+            let place = Place { placed, at: *at };
+            linked(&place, source);
+            if let Some(other) = ranks.insert((backup.address, backup.rank), name) {
+                let (address, rank) = (backup.address, backup.rank);
+                place.error(
+                    source,
+                    format!("{other} and {name} back up {address} with the same rank {rank}: expected different ranks"),
+                );
+            }
+            backups.push((backup.address, backup.create.is_some(), place));
+        }
+        for (distribute, (_, places)) in definitions.distributes.iter().zip(&placed.places.distributes) {
+            let Targets::List(targets) = &distribute.targets else { continue };
+            for (target, at) in targets.iter().zip(places) {
+                if !images.iter().any(|other| other.image.xcf == *target) {
+                    let place = Place { placed, at: *at };
+                    place.error(source, format!("{target} is no image's XCF address"));
+                }
+            }
+        }
+    }
+    for (address, creates, place) in backups {
+        if !creates && !primaries.contains_key(&address) {
+            place.error(
+                source,
+                format!("nobody defines {address}: expected a VIPADEFINE on another image, or MOVEABLE here"),
+            );
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Profiles: one RON file says what a cluster is.
+//!
+//! ```ron
+//! (
+//!   name: "pair",
+//!   network: (subnet: "198.51.100.0/24", client: "198.51.100.1"),
+//!   names: {"DVA": "203.0.113.1", "XCF1": "192.0.2.1"},
+//!   images: [
+//!     (name: "MVS1", xcf: "XCF1", link: Some("198.51.100.11"),
+//!      apps: [(name: "WEB", kind: http, bind: "DVA", port: 80)],
+//!      vipadynamic: r#" VIPADynamic … ENDVIPADynamic "#),
+//!   ],
+//! )
+//! ```
+
+mod check;
+mod load;
+mod raw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vipa::Timing;
+use vipa::definitions::Definitions;
+
+pub use load::{BUILT_IN, load, read};
+
+/// A cluster, read and checked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// The client network.
+    pub network: Network,
+    /// Names that stand for addresses.
+    pub names: BTreeMap<String, IpAddr>,
+    /// The images.
+    pub images: Vec<Image>,
+    /// Intervals, where the profile changes them.
+    pub timing: TimingOverrides,
+}
+
+/// The client network.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// Its first address.
+    pub subnet: IpAddr,
+    /// Length of its prefix.
+    pub prefix: u8,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Largest IP packet on it.
+    pub mtu: u16,
+    /// Whether TUN devices carry super-segments and unfinished checksums.
+    pub offload: bool,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Image {
+    /// Its name.
+    pub name: String,
+    /// Its XCF address.
+    pub xcf: IpAddr,
+    /// Its address on the client network, if it has a link there.
+    pub link: Option<IpAddr>,
+    /// Its applications.
+    pub apps: Vec<App>,
+    /// Its VIPADynamic block, checked, in z/OS's layout.
+    pub vipadynamic: String,
+}
+
+impl Image {
+    /// Its VIPADynamic block.
+    pub fn definitions(&self) -> Definitions {
+        // What was written from definitions reads back as the same; an empty block stays empty.
+        vipa::statements::parse(&self.vipadynamic, &|_| None).map(|(definitions, _)| definitions).unwrap_or_default()
+    }
+}
+
+/// An application of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: AppKind,
+    /// The address it binds; `None` for every address.
+    pub bind: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
+}
+
+/// What an application is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(non_camel_case_types, reason = "the words of a profile")]
+pub enum AppKind {
+    /// A web server.
+    http,
+    /// RFC 862, TCP and UDP.
+    echo,
+    /// RFC 863.
+    discard,
+    /// RFC 864.
+    chargen,
+    /// Passes connections on to a server on the host's side.
+    relay {
+        /// `ADDRESS:PORT`, or `unix:` and a path.
+        to: String,
+        /// Tell the server the client's address by a PROXY protocol v2 header.
+        #[serde(default)]
+        proxy_protocol: bool,
+    },
+}
+
+impl fmt::Display for AppKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AppKind::http => f.write_str("http"),
+            AppKind::echo => f.write_str("echo"),
+            AppKind::discard => f.write_str("discard"),
+            AppKind::chargen => f.write_str("chargen"),
+            AppKind::relay { to, .. } => write!(f, "relay to {to}"),
+        }
+    }
+}
+
+/// Intervals in milliseconds; what is left out keeps its default.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimingOverrides {
+    /// Between heartbeats.
+    pub heartbeat: Option<u64>,
+    /// Silence after which a stack is taken for lost.
+    pub silence: Option<u64>,
+    /// How long a starting stack listens before it claims its DVIPAs.
+    pub discovery: Option<u64>,
+    /// How long a new router waits for reports.
+    pub rebuild_wait: Option<u64>,
+    /// How long a former router goes on forwarding.
+    pub grace: Option<u64>,
+}
+
+impl TimingOverrides {
+    /// The defaults with these changes.
+    pub fn apply(&self) -> Timing {
+        let mut timing = Timing::default();
+        let set = |field: &mut Duration, value: Option<u64>| {
+            if let Some(millis) = value {
+                *field = Duration::from_millis(millis);
+            }
+        };
+        let TimingOverrides { heartbeat, silence, discovery, rebuild_wait, grace } = *self;
+        set(&mut timing.heartbeat, heartbeat);
+        set(&mut timing.silence, silence);
+        set(&mut timing.discovery, discovery);
+        set(&mut timing.rebuild_wait, rebuild_wait);
+        set(&mut timing.grace, grace);
+        timing
+    }
+}
+
+impl Cluster {
+    /// The image called `name`; case does not matter.
+    pub fn image(&self, name: &str) -> Option<&Image> {
+        self.images.iter().find(|image| image.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The name that stands for `address`, or the address itself.
+    pub fn name_of(&self, address: IpAddr) -> String {
+        let name = self.names.iter().find(|(_, known)| **known == address).map(|(name, _)| name.clone());
+        name.unwrap_or_else(|| address.to_string())
+    }
+
+    /// The image with this XCF address.
+    pub fn image_at(&self, xcf: IpAddr) -> Option<&Image> {
+        self.images.iter().find(|image| image.xcf == xcf)
+    }
+}
+
+/// Everything that is wrong with a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileErrors(pub Vec<ProfileError>);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileError {
+    /// The file.
+    pub file: String,
+    /// Line and column, from 1.
+    pub at: (u32, u32),
+    /// What, and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ProfileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, ProfileError { file, at: (line, column), message }) in self.0.iter().enumerate() {
+            write!(f, "{}{file}:{line}:{column}: {message}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ProfileErrors {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What a lab keeps on disk while it runs: a folder with its socket and who its processes are.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// A process that this lab started, told apart from a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    pid: u32,
+    /// When it began, in the kernel's clock ticks since boot.
+    began: u64,
+}
+
+impl Process {
+    /// The process `pid`, which runs.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn of(pid: u32) -> io::Result<Process> {
+        // After the name, which ends with the last parenthesis, the start time is field 22.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+        let began = fields.and_then(|fields| fields.split_whitespace().nth(19)?.parse().ok());
+        began.map(|began| Process { pid, began }).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Whether it still runs, and not another in its place.
+    pub fn runs(self) -> bool {
+        Process::of(self.pid).is_ok_and(|now| now == self)
+    }
+
+    fn kill(self) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| self.runs()) {
+            // It may end by itself this very moment.
+            drop(kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
+/// What is left to clean up if the supervisor crashes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The supervisor.
+    pub supervisor: Process,
+    /// Its children.
+    pub children: Vec<Process>,
+    /// TUN devices on the host, with `--host`.
+    pub devices: Vec<String>,
+}
+
+/// The folder of one lab.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+fn root() -> PathBuf {
+    if geteuid().is_root() {
+        return "/run/cluster-lab".into();
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => Path::new(&folder).join("cluster-lab"),
+        None => std::env::temp_dir().join(format!("cluster-lab-{}", geteuid().as_raw())),
+    }
+}
+
+impl StateDir {
+    /// The folder of the lab called `name`, which need not exist.
+    ///
+    /// # Errors
+    /// If no lab can have that name.
+    pub fn of(name: &str) -> Result<StateDir> {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if name.is_empty() || name.len() > 40 || name.starts_with('.') || !name.chars().all(fits) {
+            bail!("'{name}' cannot name a lab: use up to 40 letters, digits, '-', '_' and '.'");
+        }
+        Ok(StateDir { path: root().join(name) })
+    }
+
+    /// The names of all labs that have a folder.
+    pub fn names() -> Vec<String> {
+        let entries = fs::read_dir(root()).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// The supervisor's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
+    fn record_file(&self) -> PathBuf {
+        self.path.join("lab.json")
+    }
+
+    /// Makes the folder for a lab of this process.
+    ///
+    /// # Errors
+    /// If a lab of that name runs.
+    pub fn create(&self, name: &str) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root())
+            .with_context(|| format!("{} cannot be made", root().display()))?;
+        match fs::DirBuilder::new().mode(0o700).create(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                bail!(
+                    "lab '{name}' runs already: take it down with 'cluster-lab down --name {name}', or choose another --name"
+                )
+            }
+            made => made.with_context(|| format!("{} cannot be made", self.path.display())),
+        }
+    }
+
+    /// Notes what would have to be cleaned up.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, record: &Record) -> Result<()> {
+        // In one step: whoever reads it reads a whole one.
+        let new = self.path.join("lab.json.new");
+        fs::write(&new, serde_json::to_vec(record)?)?;
+        Ok(fs::rename(new, self.record_file())?)
+    }
+
+    fn read(&self) -> Option<Record> {
+        serde_json::from_slice(&fs::read(self.record_file()).ok()?).ok()
+    }
+
+    /// Whether a lab of that name runs.
+    pub fn runs(&self) -> bool {
+        self.read().is_some_and(|record| record.supervisor.runs())
+    }
+
+    /// Whether anything of such a lab is there, running or not.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Ends what a crashed lab left running, and says which devices it left on the host.
+    pub fn kill_leftovers(&self) -> Vec<String> {
+        let Some(record) = self.read() else { return Vec::new() };
+        record.children.iter().for_each(|child| child.kill());
+        record.devices
+    }
+
+    /// Removes the folder, and the folder of all labs if it is empty then.
+    pub fn remove(&self) {
+        drop(fs::remove_dir_all(&self.path));
+        drop(fs::remove_dir(root()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_another_with_its_number() {
+        let own = Process::of(std::process::id()).unwrap();
+        assert!(own.runs());
+        assert!(!Process { began: own.began + 1, ..own }.runs());
+    }
+
+    #[test]
+    fn names_that_could_leave_the_folder_are_refused() {
+        for name in ["", ".", "..", "../x", "a/b", "a b"] {
+            assert!(StateDir::of(name).is_err(), "{name}");
+        }
+        assert!(StateDir::of("lab-2").is_ok());
+    }
+}

@@ -1,0 +1,581 @@
+//! The supervisor of a lab: starts images, watches them, and does what commands ask for.
+//!
+//! It stays on the host's side; its images live in the lab's network namespace. It takes no part
+//! in what the cluster does: a takeover needs no supervisor.
+
+mod processes;
+mod status;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::io::BufReader;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Request, Start, ToImage};
+use crate::network::{self, Holder, Plan};
+use crate::profile::Cluster;
+use crate::state::{Process, Record, StateDir};
+use processes::Host;
+
+/// Lines of the event log that are kept.
+const LOG_LINES: usize = 10_000;
+/// How long an image may take to stop in order before it is ended.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long an image may take to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// How to run a lab.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name.
+    pub name: String,
+    /// In the host's own network namespace.
+    pub host: bool,
+    /// All images in one process.
+    pub in_process: bool,
+}
+
+/// What happens to the supervisor.
+#[derive(Debug)]
+enum Input {
+    Request(Request, oneshot::Sender<Reply>),
+    Said {
+        host: usize,
+        message: FromImage,
+    },
+    Ended {
+        host: usize,
+        how: String,
+    },
+    /// An orderly stop has taken too long.
+    Overdue {
+        image: usize,
+        life: u64,
+    },
+    TakeDown,
+}
+
+#[derive(Debug)]
+struct Image {
+    name: String,
+    xcf: IpAddr,
+    state: ImageState,
+    /// The process that it lives in, an index into `hosts`.
+    host: Option<usize>,
+    /// Counts its lives.
+    life: u64,
+    stopping: bool,
+    /// Who waits for it to have started, or stopped.
+    waiting: Vec<oneshot::Sender<Reply>>,
+}
+
+/// A running lab.
+#[derive(Debug)]
+pub struct Supervisor {
+    options: Options,
+    cluster: Cluster,
+    dir: StateDir,
+    holder: Option<Holder>,
+    devices: Vec<String>,
+    start: Start,
+    images: Vec<Image>,
+    /// Every image process there ever was; `None` once it has ended.
+    hosts: Vec<Option<Host>>,
+    questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
+    next_question: u64,
+    began: Instant,
+    log: std::collections::VecDeque<String>,
+    events: broadcast::Sender<String>,
+    inputs: mpsc::UnboundedSender<Input>,
+}
+
+/// Asks a running supervisor to end the lab.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inputs: mpsc::UnboundedSender<Input>,
+    events: broadcast::Sender<String>,
+}
+
+impl Handle {
+    /// Takes the lab down.
+    pub fn take_down(&self) {
+        // If it has ended, that is what was asked for.
+        drop(self.inputs.send(Input::TakeDown));
+    }
+
+    /// Event log lines from now on.
+    pub fn events(&self) -> broadcast::Receiver<String> {
+        self.events.subscribe()
+    }
+
+    /// One request, as over the socket.
+    ///
+    /// # Errors
+    /// If the lab has ended.
+    pub async fn request(&self, request: Request) -> Result<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        self.inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;
+        receiver.await.context("the lab has ended")
+    }
+}
+
+/// Sets the network up and starts every image; returns the supervisor's work, to be polled until
+/// the lab has ended, and a handle to it.
+///
+/// # Errors
+/// With nothing left behind, when the lab cannot be.
+pub async fn start(cluster: Cluster, options: Options) -> Result<(impl Future<Output = Result<()>>, Handle)> {
+    let dir = StateDir::of(&options.name)?;
+    if dir.exists() && !dir.runs() {
+        clean_up(&dir).await?;
+    }
+    dir.create(&options.name)?;
+    let made = Supervisor::make(cluster, options, dir.clone()).await;
+    match made {
+        Ok((supervisor, inputs, handle)) => Ok((supervisor.run(inputs), handle)),
+        Err(error) => {
+            dir.remove();
+            Err(error)
+        }
+    }
+}
+
+/// Removes what a lab that crashed left behind.
+///
+/// # Errors
+/// If devices of it stay on the host.
+pub async fn clean_up(dir: &StateDir) -> Result<()> {
+    let devices = dir.kill_leftovers();
+    if !devices.is_empty() {
+        network::tear_down(&devices).await?;
+    }
+    dir.remove();
+    Ok(())
+}
+
+impl Supervisor {
+    async fn make(
+        cluster: Cluster,
+        options: Options,
+        dir: StateDir,
+    ) -> Result<(Supervisor, mpsc::UnboundedReceiver<Input>, Handle)> {
+        let prefix = if options.host { device_prefix(&options.name) } else { String::new() };
+        let plan = Plan::of(&cluster, &prefix);
+        let names: Vec<String> = plan.devices.iter().map(|(device, _)| device.clone()).collect();
+        let (holder, devices) = if options.host {
+            if let Some(conflict) = network::conflict(&plan).await? {
+                bail!("{conflict}. Run the lab without --host, or change the profile's addresses");
+            }
+            if let Err(error) = network::set_up(&plan).await {
+                drop(network::tear_down(&names).await);
+                return Err(error);
+            }
+            (None, names.clone())
+        } else {
+            (Some(Holder::start(&plan)?), Vec::new())
+        };
+        let linked = cluster.images.iter().filter(|image| image.link.is_some());
+        let start = Start {
+            lab: options.name.clone(),
+            endpoints: endpoints(&cluster, options.host)?,
+            devices: linked.map(|image| image.name.clone()).zip(names).collect(),
+            cluster: cluster.clone(),
+            in_process: options.in_process,
+            supervisor: dir.socket(),
+        };
+        let images = cluster.images.iter().map(|image| Image {
+            name: image.name.clone(),
+            xcf: image.xcf,
+            state: ImageState::Stopped,
+            host: None,
+            life: 0,
+            stopping: false,
+            waiting: Vec::new(),
+        });
+        let (inputs, receiver) = mpsc::unbounded_channel();
+        let (events, _) = broadcast::channel(4096);
+        let handle = Handle { inputs: inputs.clone(), events: events.clone() };
+        let mut supervisor = Supervisor {
+            images: images.collect(),
+            options,
+            cluster,
+            dir,
+            holder,
+            devices,
+            start,
+            hosts: Vec::new(),
+            questions: HashMap::new(),
+            next_question: 0,
+            began: Instant::now(),
+            log: std::collections::VecDeque::new(),
+            events,
+            inputs,
+        };
+        let listener = UnixListener::bind(supervisor.dir.socket()).context("the lab's socket cannot be made")?;
+        tokio::spawn(accept(listener, supervisor.inputs.clone()));
+        supervisor.record()?;
+        for index in 0..supervisor.images.len() {
+            if let Err(error) = supervisor.start_image(index) {
+                supervisor.end().await;
+                return Err(error);
+            }
+        }
+        Ok((supervisor, receiver, handle))
+    }
+
+    /// Writes down what would have to be cleaned up after a crash.
+    fn record(&self) -> Result<()> {
+        let holder = self.holder.as_ref().map(Holder::pid);
+        let hosts = self.hosts.iter().flatten().filter_map(Host::pid);
+        let children = holder.into_iter().chain(hosts).filter_map(|pid| Process::of(pid).ok()).collect();
+        self.dir.write(&Record {
+            supervisor: Process::of(std::process::id())?,
+            children,
+            devices: self.devices.clone(),
+        })
+    }
+
+    async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Result<()> {
+        while let Some(input) = inputs.recv().await {
+            match input {
+                Input::Request(Request::Down, reply) => {
+                    self.end().await;
+                    drop(reply.send(Reply::Done));
+                    // The answer is on its way before this process ends.
+                    tokio::task::yield_now().await;
+                    return Ok(());
+                }
+                Input::TakeDown => {
+                    self.end().await;
+                    return Ok(());
+                }
+                Input::Request(request, reply) => self.serve(request, reply),
+                Input::Said { host, message } => self.heard(host, message),
+                Input::Ended { host, how } => self.ended(host, &how),
+                Input::Overdue { image, life } => self.overdue(image, life),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every process, and leaves nothing behind.
+    async fn end(&mut self) {
+        for host in self.hosts.iter_mut().flatten() {
+            host.kill();
+        }
+        for host in self.hosts.iter_mut().filter_map(Option::take) {
+            host.gone().await;
+        }
+        self.holder = None;
+        if let Err(error) = network::tear_down(&self.devices).await {
+            self.tell(&format!("the host's devices stay: {error:#}"));
+        }
+        self.dir.remove();
+    }
+
+    fn tell(&mut self, line: &str) {
+        let line = format!("[{:9.3}] {line}", self.began.elapsed().as_secs_f64());
+        if self.log.len() == LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(line.clone());
+        // Nobody may be listening.
+        drop(self.events.send(line));
+    }
+
+    fn find(&self, name: &str) -> Result<usize, String> {
+        self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
+            format!("there is no image {name}: the lab has {}", names.join(", "))
+        })
+    }
+
+    fn serve(&mut self, request: Request, reply: oneshot::Sender<Reply>) {
+        if let Err((error, reply)) = self.try_serve(request, reply) {
+            drop(reply.send(Reply::Error(error)));
+        }
+    }
+
+    /// Serves a request now, or has somebody else answer later.
+    #[allow(clippy::result_large_err, reason = "the error hands the reply back")]
+    fn try_serve(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<Reply>,
+    ) -> Result<(), (String, oneshot::Sender<Reply>)> {
+        let done = match request {
+            Request::Status => {
+                status::collect(self, reply);
+                return Ok(());
+            }
+            Request::Enter => {
+                let user = self.holder.as_ref().is_some_and(|holder| holder.user);
+                Ok(Reply::Enter { holder: self.holder.as_ref().map(Holder::pid), user })
+            }
+            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
+            Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
+            Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
+                Ok(index) => {
+                    self.images[index].waiting.push(reply);
+                    return Ok(());
+                }
+                Err(error) => Err(error),
+            },
+            Request::Stop { image } => match self.find(&image).and_then(|index| self.stop(index).map(|()| index)) {
+                Ok(index) => {
+                    self.images[index].waiting.push(reply);
+                    return Ok(());
+                }
+                Err(error) => Err(error),
+            },
+            Request::Ask { image, question } => match self.find(&image).and_then(|index| self.ask(index, question)) {
+                Ok(answer) => {
+                    let who = image.to_uppercase();
+                    tokio::spawn(async move {
+                        let answer = match tokio::time::timeout(ANSWER_WAIT, answer).await {
+                            Ok(Ok(Ok(answer))) => Reply::Answer(answer),
+                            Ok(Ok(Err(error))) => Reply::Error(error),
+                            Ok(Err(_)) => Reply::Error(format!("{who} has just ended")),
+                            Err(_) => Reply::Error(format!("{who} does not answer; is it stopped by a signal?")),
+                        };
+                        drop(reply.send(answer));
+                    });
+                    return Ok(());
+                }
+                Err(error) => Err(error),
+            },
+            // Handled where they come in.
+            Request::Down | Request::Dial { .. } => Ok(Reply::Done),
+        };
+        match done {
+            Ok(answer) => drop(reply.send(answer)),
+            Err(error) => return Err((error, reply)),
+        }
+        Ok(())
+    }
+
+    /// The process that `image` lives in, if it runs.
+    fn host_of(&mut self, index: usize) -> Result<&mut Host, String> {
+        let image = &self.images[index];
+        let why = || format!("{} is not running: start it with 'cluster-lab start {}'", image.name, image.name);
+        let host = image.host.ok_or_else(why)?;
+        self.hosts[host].as_mut().ok_or_else(why)
+    }
+
+    fn ask(&mut self, index: usize, question: Question) -> Result<oneshot::Receiver<Result<Answer, String>>, String> {
+        let (id, image) = (self.next_question, self.images[index].name.clone());
+        self.host_of(index)?.say(ToImage::Ask { id, image, question });
+        self.next_question += 1;
+        let (sender, receiver) = oneshot::channel();
+        // Questions that nobody waits for any more go.
+        self.questions.retain(|_, asker| !asker.is_closed());
+        self.questions.insert(id, sender);
+        Ok(receiver)
+    }
+
+    fn kill(&mut self, index: usize, signal: i32) -> Result<Reply, String> {
+        let in_process = self.options.in_process;
+        let name = self.images[index].name.clone();
+        let host = self.host_of(index)?;
+        if !in_process {
+            host.signal(signal).map_err(|error| format!("{name} cannot be signalled: {error}"))?;
+        } else if signal == rustix::process::Signal::KILL.as_raw() {
+            host.say(ToImage::Crash { image: name });
+        } else {
+            return Err("with --in-process images share one process: only KILL can be told apart".into());
+        }
+        Ok(Reply::Done)
+    }
+
+    fn stop(&mut self, index: usize) -> Result<(), String> {
+        let image = self.images[index].name.clone();
+        self.host_of(index)?.say(ToImage::Stop { image });
+        let slot = &mut self.images[index];
+        slot.stopping = true;
+        let (life, inputs) = (slot.life, self.inputs.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(STOP_WAIT).await;
+            drop(inputs.send(Input::Overdue { image: index, life }));
+        });
+        Ok(())
+    }
+
+    fn overdue(&mut self, index: usize, life: u64) {
+        let image = &self.images[index];
+        if image.stopping && image.life == life && image.host.is_some() {
+            self.tell(&format!("{}: did not stop in time and is ended", self.images[index].name.clone()));
+            drop(self.kill(index, rustix::process::Signal::KILL.as_raw()));
+        }
+    }
+
+    fn restart(&mut self, index: usize) -> Result<(), String> {
+        let image = &self.images[index];
+        if image.host.is_some() {
+            return Err(format!("{} runs already", image.name));
+        }
+        self.start_image(index).map_err(|error| format!("{error:#}"))
+    }
+
+    /// Starts an image as a new life.
+    fn start_image(&mut self, index: usize) -> Result<()> {
+        let shared = self.images.iter().filter_map(|image| image.host).find(|_| self.options.in_process);
+        let host = match shared.or_else(|| self.shared_host()) {
+            Some(host) => host,
+            None => {
+                let namespace = self.holder.as_ref().map(|holder| (holder.pid(), holder.user));
+                let mut host = Host::spawn(self.hosts.len(), namespace, self.inputs.clone())?;
+                host.say(ToImage::Begin(Box::new(self.start.clone())));
+                self.hosts.push(Some(host));
+                self.record()?;
+                self.hosts.len() - 1
+            }
+        };
+        // Larger than that of any life before, of a former lab too.
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let incarnation = u64::try_from(nanos).unwrap_or(u64::MAX);
+        let image = &mut self.images[index];
+        let begin = ToImage::Start { image: image.name.clone(), incarnation };
+        (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
+        image.life += 1;
+        if let Some(host) = &mut self.hosts[host] {
+            host.say(begin);
+        }
+        Ok(())
+    }
+
+    /// With `--in-process`, the process of all images, even if none lives in it now.
+    fn shared_host(&self) -> Option<usize> {
+        self.hosts.iter().position(Option::is_some).filter(|_| self.options.in_process)
+    }
+
+    fn heard(&mut self, host: usize, message: FromImage) {
+        let of = |supervisor: &Supervisor, image: &str| {
+            supervisor.find(image).ok().filter(|index| supervisor.images[*index].host == Some(host))
+        };
+        match message {
+            FromImage::Started { image } => {
+                if let Some(index) = of(self, &image) {
+                    for waiting in std::mem::take(&mut self.images[index].waiting) {
+                        drop(waiting.send(Reply::Done));
+                    }
+                    self.tell(&format!("{image}: up"));
+                }
+            }
+            FromImage::Event { image, text } => self.tell(&format!("{image}: {text}")),
+            FromImage::Stopped { image } => {
+                if let Some(index) = of(self, &image) {
+                    self.image_ended(index, "stopped");
+                }
+            }
+            FromImage::Failed { image, text } => {
+                if let Some(index) = of(self, &image) {
+                    self.image_ended(index, &format!("failed: {text}"));
+                }
+            }
+            FromImage::Answer { id, result } => {
+                if let Some(asker) = self.questions.remove(&id) {
+                    drop(asker.send(result));
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, host: usize, how: &str) {
+        self.hosts[host] = None;
+        for index in 0..self.images.len() {
+            if self.images[index].host == Some(host) {
+                self.image_ended(index, how);
+            }
+        }
+    }
+
+    fn image_ended(&mut self, index: usize, how: &str) {
+        let image = &mut self.images[index];
+        let name = image.name.clone();
+        image.host = None;
+        image.state = if std::mem::take(&mut image.stopping) { ImageState::Stopped } else { ImageState::Failed };
+        let reply = match image.state {
+            ImageState::Stopped => Reply::Done,
+            _ => Reply::Error(format!("{name} {how}")),
+        };
+        for waiting in std::mem::take(&mut image.waiting) {
+            drop(waiting.send(reply.clone()));
+        }
+        self.tell(&format!("{name}: {how}"));
+    }
+}
+
+/// Devices of several labs on one host have different names.
+fn device_prefix(lab: &str) -> String {
+    if lab == crate::DEFAULT_NAME {
+        return String::new();
+    }
+    let sum = lab.bytes().fold(0u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(byte)));
+    format!("l{:03x}", sum & 0xfff)
+}
+
+/// Where each image's XCF is.
+fn endpoints(cluster: &Cluster, host: bool) -> Result<HashMap<IpAddr, SocketAddr>> {
+    // Held until all are chosen, so that no port is chosen twice.
+    let mut held = Vec::new();
+    let mut endpoints = HashMap::new();
+    for (image, number) in cluster.images.iter().zip(40_000u16..) {
+        let endpoint = if host {
+            held.push(std::net::UdpSocket::bind("127.0.0.1:0")?);
+            held[held.len() - 1].local_addr()?
+        } else {
+            SocketAddr::from(([127, 0, 0, 1], number))
+        };
+        endpoints.insert(image.xcf, endpoint);
+    }
+    Ok(endpoints)
+}
+
+async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender<Input>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(client(stream, inputs.clone()));
+    }
+}
+
+/// One client: requests and replies in turn.
+async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = control::read::<Request>(&mut stream).await? {
+        if let Request::Dial { target } = request {
+            return dial(stream.into_inner(), &target).await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;
+        let reply = receiver.await?;
+        control::write(stream.get_mut(), &reply).await?;
+    }
+    Ok(())
+}
+
+/// Connects on the host's side, and hands the connection's descriptor over.
+async fn dial(stream: UnixStream, target: &str) -> Result<()> {
+    let connected: std::io::Result<std::os::fd::OwnedFd> = async {
+        match target.strip_prefix("unix:") {
+            Some(path) => Ok(UnixStream::connect(path).await?.into_std()?.into()),
+            None => {
+                let stream = tokio::net::TcpStream::connect(target).await?;
+                stream.set_nodelay(true)?;
+                Ok(stream.into_std()?.into())
+            }
+        }
+    }
+    .await;
+    match connected {
+        Ok(descriptor) => crate::dial::hand_over(&stream, descriptor.as_fd()).await?,
+        Err(error) => {
+            let mut stream = stream;
+            control::write(&mut stream, &Reply::Error(error.to_string())).await?;
+        }
+    }
+    Ok(())
+}
