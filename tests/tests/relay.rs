@@ -26,7 +26,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // TERM lets nginx end its worker too.
         let pid = rustix::process::Pid::from_child(&self.child);
-        drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         drop(self.child.wait());
         drop(fs::remove_dir_all(&self.folder));
     }

@@ -63,10 +63,8 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        drop(rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.nginx),
-            rustix::process::Signal::TERM,
-        ));
+        let pid = rustix::process::Pid::from_child(&self.nginx);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         drop(self.nginx.wait());
         for namespace in [&self.server, &self.client] {
             drop(Command::new("ip").args(["netns", "del", namespace]).status());

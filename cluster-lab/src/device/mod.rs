@@ -151,21 +151,24 @@ impl Device {
                 let sent = self.file.get_ref().write_vectored(&[IoSlice::new(&vnet), IoSlice::new(packet.bytes())]);
                 self.count(sent);
             }
-            Mode::Plain => match { packet.offload.segmentation } {
-                Some(segmentation) => {
-                    let mut file = self.file.get_ref();
-                    let mut lost = 0;
-                    let split = segment::split(packet.bytes(), segmentation.size, |piece| {
-                        lost += u64::from(file.write(piece).is_err());
-                    });
-                    self.discards += lost + u64::from(!split);
-                }
-                None if segment::complete_checksum(packet) => {
-                    let sent = self.file.get_ref().write(packet.bytes());
-                    self.count(sent);
-                }
-                None => self.discards += 1,
-            },
+            Mode::Plain => self.send_plain(packet),
+        }
+    }
+
+    /// Without offload: what the device cannot do is done here.
+    fn send_plain(&mut self, packet: &mut Packet) {
+        let mut file = self.file.get_ref();
+        if let Some(segmentation) = packet.offload.segmentation {
+            let mut lost = 0;
+            let split = segment::split(packet.bytes(), segmentation.size, |piece| {
+                lost += u64::from(file.write(piece).is_err());
+            });
+            self.discards += lost + u64::from(!split);
+        } else if segment::complete_checksum(packet) {
+            let sent = file.write(packet.bytes());
+            self.count(sent);
+        } else {
+            self.discards += 1;
         }
     }
 

@@ -31,7 +31,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub(super) enum Notice {
     /// The network is to send packets for the DVIPA here.
-    Advertise { address: IpAddr, prefix: u8 },
+    Advertise { address: IpAddr },
     /// The network is not to send packets for the DVIPA here any more.
     Withdraw { address: IpAddr },
     /// From now on the peer's process can be watched.
@@ -193,7 +193,7 @@ impl Driver {
                 core.stack.home_mut().add(address, prefix, dvipa(internal));
             }
             Action::RemoveHome { address } => core.stack.home_mut().remove(address),
-            Action::Advertise { address, prefix } => self.notice(Notice::Advertise { address, prefix }),
+            Action::Advertise { address, .. } => self.notice(Notice::Advertise { address }),
             Action::Withdraw { address } => self.notice(Notice::Withdraw { address }),
             Action::Exit(next_hop) => super::node::set_exit(&mut core.stack, self.own, next_hop),
             Action::PeerUp { xcf, incarnation, process, .. } => {

@@ -153,7 +153,7 @@ async fn attend(
 ) {
     while let Some(notice) = notices.recv().await {
         let story = match notice {
-            Notice::Advertise { address, .. } => match &announcer {
+            Notice::Advertise { address } => match &announcer {
                 Some(announcer) => told(announcer.advertise(address).await, address),
                 None => None,
             },

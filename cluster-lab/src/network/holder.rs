@@ -28,6 +28,7 @@ impl Holder {
             .arg("network")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .context("the network's process cannot be started")?;
         let mut input = child.stdin.take().ok_or_else(|| anyhow!("no pipe"))?;

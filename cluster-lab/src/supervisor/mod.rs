@@ -48,6 +48,10 @@ enum Input {
         host: usize,
         message: FromImage,
     },
+    Complained {
+        host: usize,
+        line: String,
+    },
     Ended {
         host: usize,
         how: String,
@@ -256,6 +260,11 @@ impl Supervisor {
                 }
                 Input::Request(request, reply) => self.serve(request, reply),
                 Input::Said { host, message } => self.heard(host, message),
+                Input::Complained { host, line } => {
+                    let images = self.images.iter().filter(|image| image.host == Some(host));
+                    let who = images.map(|image| image.name.as_str()).collect::<Vec<_>>().join(" ");
+                    self.tell(&format!("{who}: {line}"));
+                }
                 Input::Ended { host, how } => self.ended(host, &how),
                 Input::Overdue { image, life } => self.overdue(image, life),
             }

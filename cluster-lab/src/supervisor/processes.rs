@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
@@ -35,8 +35,18 @@ impl Host {
             }
         }
         // The control channel is its standard input.
-        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(other))).stdout(Stdio::null());
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(other))).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().context("an image's process cannot be started")?;
+        // What it complains of, a panic perhaps, belongs into the event log.
+        if let Some(stderr) = child.stderr.take() {
+            let inputs = inputs.clone();
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stderr).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let _ = inputs.send(Input::Complained { host: index, line });
+                }
+            });
+        }
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         let (reader, mut writer) = UnixStream::from_std(own)?.into_split();
         let (say, mut words) = mpsc::unbounded_channel::<ToImage>();
@@ -58,7 +68,8 @@ impl Host {
                 Err(error) => format!("ended: {error}"),
             };
             drop(inputs.send(Input::Ended { host: index, how }));
-            drop(end.send(()));
+            // Nobody may be waiting for it.
+            let _ = end.send(());
         });
         Ok(Host { pid, say, gone })
     }
