@@ -38,13 +38,27 @@ pub(crate) struct Entry {
     created: Seconds,
     /// Round of the target's report that last confirmed it.
     pub mark: u8,
-    /// Nobody has said yet that the handshake went on (R5).
-    pub half_open: bool,
+    pub evidence: Evidence,
+}
+
+/// What speaks for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// Its SYN passed; nobody has said yet that the handshake went on (R5).
+    HalfOpen,
+    /// The client has sent something after its SYN.
+    Client,
+    /// Its target holds it, by its own word.
+    Holder,
 }
 
 impl Entry {
-    pub fn new(now: Instant, instance: u32, target: StackId, mark: u8, half_open: bool) -> Self {
-        Entry { instance, target, created: Seconds::of(now), mark, half_open }
+    pub fn new(now: Instant, instance: u32, target: StackId, mark: u8, evidence: Evidence) -> Self {
+        Entry { instance, target, created: Seconds::of(now), mark, evidence }
+    }
+
+    pub fn is_half_open(&self) -> bool {
+        self.evidence == Evidence::HalfOpen
     }
 
     /// Whole seconds since it was made.
@@ -90,8 +104,8 @@ pub(crate) struct Crt {
     limit: usize,
     half_open_limit: usize,
     half_open: usize,
-    /// Half-open entries in the order in which they expire; one that has changed since is passed
-    /// over when its turn comes.
+    /// Entries that were made half-open, in the order in which they expire. What became of each is
+    /// seen when its turn comes.
     expiry: VecDeque<(Instant, Flow, u32)>,
     half_open_life: Duration,
 }
@@ -165,7 +179,10 @@ impl Crt {
     /// half-open (R5).
     pub fn established(&mut self, flow: &Flow) -> Option<Entry> {
         let entry = self.get_mut(flow)?;
-        let was_half_open = core::mem::replace(&mut entry.half_open, false);
+        let was_half_open = entry.is_half_open();
+        if was_half_open {
+            entry.evidence = Evidence::Client;
+        }
         let entry = *entry;
         self.half_open -= usize::from(was_half_open);
         Some(entry)
@@ -181,8 +198,8 @@ impl Crt {
             IpAddr::V4(remote) => put(&mut self.v4, Key::new(&flow, remote.octets()), entry, full),
             IpAddr::V6(remote) => put(&mut self.v6, Key::new(&flow, remote.octets()), entry, full),
         }?;
-        self.half_open -= usize::from(before.is_some_and(|before| before.half_open));
-        if entry.half_open {
+        self.half_open -= usize::from(before.is_some_and(|before| before.is_half_open()));
+        if entry.is_half_open() {
             self.half_open += 1;
             self.forget_changed();
             self.expiry.push_back((now + self.half_open_life, flow, entry.instance));
@@ -196,7 +213,7 @@ impl Crt {
             IpAddr::V4(remote) => self.v4.remove(&Key::new(flow, remote.octets())),
             IpAddr::V6(remote) => self.v6.remove(&Key::new(flow, remote.octets())),
         }?;
-        self.half_open -= usize::from(entry.half_open);
+        self.half_open -= usize::from(entry.is_half_open());
         Some(entry)
     }
 
@@ -205,7 +222,7 @@ impl Crt {
         let mut lost = 0;
         let mut judge = |flow: &Flow, entry: &Entry| {
             let kept = keep(flow, entry);
-            lost += usize::from(!kept && entry.half_open);
+            lost += usize::from(!kept && entry.is_half_open());
             kept
         };
         self.v4.retain(|key, entry| judge(&key.flow(), entry));
@@ -227,37 +244,44 @@ impl Crt {
     /// Takes out the half-open entry that has waited longest: a flood of SYNs pushes out its own
     /// kind, never an established entry (I22).
     pub fn evict(&mut self) -> Option<(Flow, Entry)> {
-        self.expire_until(Instant::FAR_FUTURE)
-    }
-
-    /// Takes out one half-open entry whose time is over (R5).
-    pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
-        self.expire_until(now)
-    }
-
-    fn expire_until(&mut self, latest: Instant) -> Option<(Flow, Entry)> {
-        while let Some((_, flow, instance)) = self.expiry.pop_front_if(|(at, ..)| *at <= latest) {
-            if self.is_still(&flow, instance) {
+        while let Some((_, flow, instance)) = self.expiry.pop_front() {
+            if self.is_still_half_open(&flow, instance) {
                 return self.remove(&flow).map(|entry| (flow, entry));
             }
         }
         None
     }
 
-    /// When the next half-open entry expires, at the earliest.
+    /// The next entry that was made half-open so long ago that by now its target has to know it.
+    /// If it still is half-open, it has been taken out (R5); the entry says which.
+    pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
+        while let Some((_, flow, instance)) = self.expiry.pop_front_if(|(at, ..)| *at <= now) {
+            match self.get(&flow) {
+                Some(entry) if entry.instance == instance && entry.is_half_open() => {
+                    return self.remove(&flow).map(|entry| (flow, entry));
+                }
+                Some(entry) if entry.instance == instance => return Some((flow, *entry)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// When [`expire`](Crt::expire) may have the next one.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.expiry.front().map(|(at, ..)| *at)
     }
 
-    fn is_still(&self, flow: &Flow, instance: u32) -> bool {
-        self.get(flow).is_some_and(|entry| entry.half_open && entry.instance == instance)
+    fn is_still_half_open(&self, flow: &Flow, instance: u32) -> bool {
+        self.get(flow).is_some_and(|entry| entry.is_half_open() && entry.instance == instance)
     }
 
-    /// Keeps `expiry` within twice its bound: what has been established needs no expiry.
+    /// Keeps `expiry` within twice its bound: at a high rate of connections, those that have been
+    /// established are not looked at again.
     fn forget_changed(&mut self) {
         if self.expiry.len() >= 2 * self.half_open_limit.max(32) {
             let mut expiry = core::mem::take(&mut self.expiry);
-            expiry.retain(|(_, flow, instance)| self.is_still(flow, *instance));
+            expiry.retain(|(_, flow, instance)| self.is_still_half_open(flow, *instance));
             self.expiry = expiry;
         }
     }
@@ -283,7 +307,8 @@ mod tests {
     }
 
     fn entry(now: Instant, instance: u32, half_open: bool) -> Entry {
-        Entry::new(now, instance, StackId(1), 0, half_open)
+        let evidence = if half_open { Evidence::HalfOpen } else { Evidence::Holder };
+        Entry::new(now, instance, StackId(1), 0, evidence)
     }
 
     fn table(limit: usize, half_open: usize) -> Crt {
@@ -297,11 +322,13 @@ mod tests {
         let mut crt = table(10, 10);
         crt.insert(start, flow(1), entry(start, 1, true)).unwrap();
         crt.insert(start, flow(2), entry(start, 2, true)).unwrap();
-        assert!(!crt.established(&flow(2)).unwrap().half_open);
+        assert!(!crt.established(&flow(2)).unwrap().is_half_open());
         let due = start + Duration::from_secs(30);
         assert_eq!(crt.next_deadline(), Some(due));
-        assert_eq!(crt.expire(due).map(|(flow, _)| flow), Some(flow(1)));
-        assert_eq!(crt.expire(due), None);
+        let expired = |crt: &mut Crt| crt.expire(due).map(|(flow, entry)| (flow, entry.is_half_open()));
+        assert_eq!(expired(&mut crt), Some((flow(1), true)));
+        assert_eq!(expired(&mut crt), Some((flow(2), false)));
+        assert_eq!(expired(&mut crt), None);
         assert_eq!((crt.len(), crt.half_open, crt.next_deadline()), (1, 0, None));
     }
 

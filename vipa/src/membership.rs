@@ -17,7 +17,7 @@ use crate::dvipa::DvipaId;
 use crate::event::Event;
 use crate::session::Session;
 use crate::vipa::Vipa;
-use crate::wire::message::Message;
+use crate::wire::message::{Life, Message};
 
 /// A stack's index in the order of XCF addresses, this stack's own included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +54,10 @@ pub(crate) struct Peer {
     hears_me_at: Instant,
     heartbeats: Heartbeats,
     next_heartbeat: Instant,
-    /// Whom it has contact with.
-    hears: BTreeSet<IpAddr>,
+    /// Heartbeats since its claims were last the same as ours, or were last sent to it.
+    pub disagreements: u8,
+    /// The lives of others that are not over as far as it knows.
+    lives: BTreeSet<Life>,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +87,8 @@ impl Peer {
             hears_me_at: now,
             heartbeats: Heartbeats::default(),
             next_heartbeat: now,
-            hears: BTreeSet::new(),
+            disagreements: 0,
+            lives: BTreeSet::new(),
         }
     }
 
@@ -141,14 +144,25 @@ impl Vipa {
         self.peers.values().any(|peer| match peer.contact {
             Contact::Up => false,
             Contact::Silent => true,
-            // One that was never heard may have been cut off all the time, but not for ever.
-            Contact::None => peer.announced.is_none() && now < peer.since + self.config.timing.forget,
+            // One that was never heard may have been cut off all the time, but not for ever; the next
+            // life of one that died may be known to others before it is to this stack.
+            Contact::None => {
+                let unheard = peer.announced.is_none() && now < peer.since + self.config.timing.forget;
+                unheard || self.lives_of(peer).next().is_some()
+            }
         })
     }
 
-    /// Whether another peer has contact with this one although we have not.
-    pub(crate) fn is_vouched(&self, xcf: IpAddr) -> bool {
-        self.peers.values().any(|peer| peer.is_up() && peer.xcf != xcf && peer.hears.contains(&xcf))
+    /// Whether another stack has contact with a life of this peer that is not known to be over.
+    pub(crate) fn is_vouched(&self, subject: &Peer) -> bool {
+        self.lives_of(subject).any(|life| life.up)
+    }
+
+    /// What the stacks in contact say of lives of this peer that are not known to be over.
+    fn lives_of<'a>(&'a self, subject: &'a Peer) -> impl Iterator<Item = &'a Life> {
+        let others = self.peers.values().filter(|peer| peer.is_up() && peer.xcf != subject.xcf);
+        let lives = others.flat_map(|peer| &peer.lives).filter(|life| life.xcf == subject.xcf);
+        lives.filter(|life| !subject.session.is_over(life.incarnation))
     }
 
     /// Queues a message for a peer.
@@ -191,7 +205,7 @@ impl Vipa {
         peer.heartbeats = Heartbeats::default();
         peer.next_heartbeat = now;
         peer.listed = false;
-        peer.hears.clear();
+        peer.lives.clear();
         let name = peer.label();
         let incarnation = peer.session.incarnation();
         if let Some(incarnation) = incarnation.filter(|_| peer.announced != incarnation) {
@@ -216,11 +230,12 @@ impl Vipa {
         if !self.discovered && self.peers.values().all(|peer| peer.listed) {
             self.discovered = true;
         }
+        self.outshine(stack);
         self.reconsider();
     }
 
     /// A heartbeat: whether the peer hears us, and whom else.
-    pub(crate) fn hear_heartbeat(&mut self, stack: StackId, count: u64, heard: u64, hears: Vec<IpAddr>) {
+    pub(crate) fn hear_heartbeat(&mut self, stack: StackId, count: u64, heard: u64, lives: Vec<Life>) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&stack) else { return };
         peer.heartbeats.heard = peer.heartbeats.heard.max(count);
@@ -228,9 +243,9 @@ impl Vipa {
             peer.heartbeats.echoed = heard;
             peer.hears_me_at = now;
         }
-        let hears: BTreeSet<IpAddr> = hears.into_iter().collect();
-        let changed = peer.hears != hears;
-        peer.hears = hears;
+        let lives: BTreeSet<Life> = lives.into_iter().collect();
+        let changed = peer.lives != lives;
+        peer.lives = lives;
         if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
             peer.contact = Contact::Up;
             let stack = peer.label();
@@ -259,7 +274,7 @@ impl Vipa {
         }
         peer.contact = Contact::None;
         peer.listed = false;
-        peer.hears.clear();
+        peer.lives.clear();
         let (xcf, name) = (peer.xcf, peer.label());
         self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
         let connections = self.purge(stack);
@@ -326,7 +341,10 @@ impl Vipa {
     pub(crate) fn watch_peers(&mut self) {
         let now = self.now;
         let timing = self.config.timing.clone();
-        let hears: Vec<IpAddr> = self.peers.values().filter(|peer| peer.is_up()).map(|peer| peer.xcf).collect();
+        let known = self.peers.values().filter(|peer| peer.contact != Contact::None);
+        let life = |peer: &Peer| Some(Life { xcf: peer.xcf, incarnation: peer.announced?, up: peer.is_up() });
+        let lives: Vec<Life> = known.filter_map(life).collect();
+        let claims = self.claims_digest();
         let mut silent = Vec::new();
         let mut given_up = Vec::new();
         for (stack, peer) in &mut self.peers {
@@ -335,7 +353,7 @@ impl Vipa {
                 if peer.session.is_agreed() {
                     peer.heartbeats.sent += 1;
                     let Heartbeats { sent: count, heard, .. } = peer.heartbeats;
-                    let heartbeat = Message::Heartbeat { count, heard, hears: hears.clone() };
+                    let heartbeat = Message::Heartbeat { count, heard, claims, lives: lives.clone() };
                     let datagram = peer.session.unsequenced(&heartbeat);
                     self.actions.push_back(Action::Send { to: peer.xcf, datagram });
                 } else {

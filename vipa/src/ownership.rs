@@ -22,9 +22,9 @@ use std::net::IpAddr;
 use stack::Instant;
 
 use crate::action::Action;
-use crate::crt::Entry;
+use crate::crt::{Entry, Evidence};
 use crate::definitions::Moveable;
-use crate::dvipa::{Definition, Distribution, DvipaId, PRIMARY};
+use crate::dvipa::{Definition, Distribution, Dvipa, DvipaId, PRIMARY};
 use crate::event::Event;
 use crate::membership::StackId;
 use crate::takeback::{Gathering, Release};
@@ -81,6 +81,20 @@ impl Claim {
     fn order(&self) -> (Epoch, u64) {
         (self.epoch, self.incarnation)
     }
+
+    /// FNV-1a over what orders the claim: part of the protocol, so that all stacks agree on it.
+    fn digest(&self, dvipa: IpAddr) -> u64 {
+        let mut bytes = Vec::with_capacity(40);
+        match dvipa {
+            IpAddr::V4(v4) => bytes.extend(v4.octets()),
+            IpAddr::V6(v6) => bytes.extend(v6.octets()),
+        }
+        bytes.extend(self.epoch.round.to_be_bytes());
+        bytes.push(self.epoch.rank);
+        bytes.extend(self.incarnation.to_be_bytes());
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    }
 }
 
 /// This stack's own part in a DVIPA.
@@ -126,7 +140,7 @@ impl Vipa {
     fn is_owner_elsewhere(&self, claim: &Claim) -> bool {
         let Some(peer) = self.stack_of(claim.owner).and_then(|stack| self.peers.get(&stack)) else { return false };
         // One that is up in another life has lost what it owned; it claims anew, or another does.
-        !peer.is_up() && !peer.session.is_over(claim.incarnation) && self.is_vouched(claim.owner)
+        !peer.is_up() && !peer.session.is_over(claim.incarnation) && self.is_vouched(peer)
     }
 
     /// The stack that is to own the DVIPA once its owner is gone or leaves: of those in contact,
@@ -224,7 +238,7 @@ impl Vipa {
         let mark = self.next_mark(id, me);
         let held: Vec<_> = self.held_on(id).collect();
         for (flow, instance) in held {
-            self.enter(flow, Entry::new(now, instance, me, mark, false));
+            self.enter(flow, Entry::new(now, instance, me, mark, Evidence::Holder));
         }
         self.sweep(id, me);
     }
@@ -290,6 +304,37 @@ impl Vipa {
         }
     }
 
+    /// A number that is the same on all stacks that know the same claims.
+    pub(crate) fn claims_digest(&self) -> u64 {
+        let claims = self.dvipas.iter().filter_map(|dvipa| Some((dvipa.address, dvipa.claim.as_ref()?)));
+        claims.fold(0, |digest, (address, claim)| digest ^ claim.digest(address))
+    }
+
+    /// R12, R13: whoever made a claim may have died before all knew of it. Stacks whose digests
+    /// differ tell each other what they know; once may be a claim that is still under way.
+    pub(crate) fn compare_claims(&mut self, from: StackId, digest: u64) {
+        const AGAIN: u8 = 12;
+        let same = digest == self.claims_digest();
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.disagreements = if same { 0 } else { peer.disagreements % AGAIN + 1 };
+        if peer.disagreements == 2 {
+            let claim = |dvipa: &Dvipa| Some(Message::Claim { dvipa: dvipa.address, claim: dvipa.claim.clone()? });
+            let messages: Vec<Message> = self.dvipas.iter().filter_map(claim).collect();
+            messages.iter().for_each(|message| self.tell(from, message));
+        }
+    }
+
+    /// R12: a stack that can own DVIPAs of this one is back in contact. If it has owned one for a
+    /// while and heard from others that it should not, the network has no route any more.
+    pub(crate) fn outshine(&mut self, stack: StackId) {
+        for id in self.dvipa_ids() {
+            let dvipa = self.dvipa(id);
+            if dvipa.advertised && dvipa.definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
+                self.advertise(id);
+            }
+        }
+    }
+
     /// The owner got further with the claim that this stack knows already.
     fn hear_phase(&mut self, id: DvipaId, phase: Phase) {
         let dvipa = self.dvipa_mut(id);
@@ -346,6 +391,11 @@ impl Vipa {
             && !matches!(self.dvipa(id).standing, Standing::Yielding)
         {
             self.hand_over(id, owner);
+            let dvipa = self.dvipa(id);
+            if let Some(epoch) = dvipa.claim.as_ref().map(|claim| claim.epoch) {
+                let message = Message::Released { dvipa: dvipa.address, epoch };
+                self.tell(owner, &message);
+            }
         }
         let owner = owner.map(|owner| self.label_of(owner));
         let dvipa = self.dvipa_mut(id);

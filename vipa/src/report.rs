@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use stack::Instant;
 
-use crate::crt::{Entry, Flow};
+use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions::Ports;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
@@ -98,7 +98,7 @@ impl Vipa {
         let entered = self.entered.remove(&flow).filter(|(known, _)| passive && *known == instance);
         if self.dvipa(id).standing.collects() {
             let mark = self.mark(id, me);
-            self.enter(flow, Entry::new(now, instance, me, mark, false));
+            self.enter(flow, Entry::new(now, instance, me, mark, Evidence::Holder));
         }
         let connection = Connection { local, remote };
         for (router, epoch) in self.routers(id) {
@@ -129,12 +129,35 @@ impl Vipa {
         }
     }
 
-    /// A forwarded SYN whose router has the connection in its CRT already.
+    /// A forwarded SYN whose router has the connection in its CRT already: no NEWCONN is needed,
+    /// unless the router was told otherwise in between.
     pub(crate) fn remember_entered(&mut self, flow: Flow, instance: u32, epoch: Epoch) {
+        if self.entered.get(&flow).is_some_and(|(_, by)| *by == Epoch::NONE) {
+            self.entered.remove(&flow);
+        } else {
+            self.remember(flow, instance, epoch);
+        }
+    }
+
+    /// A segment of a connection that this stack does not hold: DENY to the router that sent it.
+    /// If its SYN was overtaken by it and comes now, the router has to be told.
+    pub(crate) fn refuse(&mut self, to: IpAddr, flow: Flow, instance: Option<u32>) {
+        self.remember(flow, 0, Epoch::NONE);
+        self.deny(to, self.connection(&flow), instance);
+    }
+
+    fn remember(&mut self, flow: Flow, instance: u32, epoch: Epoch) {
         if self.entered.len() >= ENTERED {
             self.entered.clear();
         }
         self.entered.insert(flow, (instance, epoch));
+    }
+
+    /// DENY: this stack does not hold the connection.
+    pub(crate) fn deny(&mut self, to: IpAddr, connection: Connection, instance: Option<u32>) {
+        if let Some(stack) = self.stack_of(to) {
+            self.tell(stack, &Message::Deny { connection, instance });
+        }
     }
 
     /// Whom this stack reports to, other than itself: the owner, and while that takes back, the

@@ -1,17 +1,18 @@
 //! Where a packet goes (Figure 7).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use stack::{Instant, Packet};
 
 use crate::action::{Disposition, DropReason, Origin};
-use crate::crt::{Entry, Flow};
-use crate::definitions::Ports;
+use crate::crt::{Entry, Evidence, Flow};
+use crate::definitions;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
 use crate::ownership::Standing;
 use crate::vipa::Vipa;
-use crate::wire::packet::{Content, Segment, View};
+use crate::wire::message::Connection;
+use crate::wire::packet::{Content, Ports, Segment, View};
 use crate::wire::{DataHeader, Direction, Hop};
 
 /// What is to be done with a segment; the packet is moved once that is known.
@@ -46,7 +47,9 @@ impl Vipa {
         // What is no IP packet is the stack's to count.
         let Some(view) = View::of(packet.bytes()) else { return Disposition::Local(packet) };
         // F7.140
-        let Some(&id) = self.by_address.get(&view.destination) else { return Disposition::Local(packet) };
+        let Some(&id) = self.by_address.get(&view.destination) else {
+            return self.dispose_foreign(&view, packet, &origin);
+        };
         let content = match view.fragment {
             Some(fragment) if !fragment.first => {
                 if is_for_target(&origin) {
@@ -94,6 +97,27 @@ impl Vipa {
         disposition
     }
 
+    /// A packet for an address that is no DVIPA as far as this stack knows.
+    fn dispose_foreign(&mut self, view: &View, packet: Packet, origin: &Origin) -> Disposition {
+        let Origin::Xcf { from, header } = *origin else { return Disposition::Local(packet) };
+        if view.destination == self.config.xcf {
+            return Disposition::Local(packet);
+        }
+        // A DVIPA that this stack has not heard of: it was meant for a former life.
+        if header.hop == Hop::ToRouter {
+            return self.discard(DropReason::NotRouter, packet);
+        }
+        if let Content::Tcp(segment) = view.content
+            && !segment.resets()
+        {
+            let Ports { source, destination } = segment.ports;
+            let local = SocketAddr::new(view.destination, destination);
+            let remote = SocketAddr::new(view.source, source);
+            self.deny(from, Connection { local, remote }, segment.opens().then_some(segment.sequence));
+        }
+        self.discard(DropReason::NotHeld, packet)
+    }
+
     fn settle(&mut self, verdict: Verdict, id: DvipaId, packet: Packet) -> Disposition {
         match verdict {
             Verdict::Local => {
@@ -132,6 +156,7 @@ impl Vipa {
         let mut header = DataHeader::new(Direction::Inbound, Hop::ToTarget);
         header.epoch = self.dvipa(id).epoch;
         header.entered = entered;
+        header.life = self.peers.get(&target).and_then(|peer| peer.announced).unwrap_or(0);
         header.offload = packet.offload;
         Disposition::Forward { to: self.address_of(target), header, packet }
     }
@@ -187,12 +212,12 @@ impl Vipa {
         if target == self.me && self.local.contains_key(flow) {
             return Verdict::Local;
         }
-        if !entry.half_open && self.is_live(target) && target != self.me {
+        if !entry.is_half_open() && self.is_live(target) && target != self.me {
             // It does not listen, but may still hold the connection: only if it denies that is
             // another one chosen (I6).
             return Verdict::Ask { only: Some(target) };
         }
-        if !entry.half_open && !self.is_live(target) && target != self.me {
+        if !entry.is_half_open() && !self.is_live(target) && target != self.me {
             // Silent: what it holds is not given away while it may come back.
             return Verdict::Target { stack: target, entered: false };
         }
@@ -217,7 +242,7 @@ impl Vipa {
                 None => stack == me && leaving.is_none(),
             };
             let dvipa = &mut dvipas[usize::from(id.0)];
-            let every = dvipa.distribution().is_some_and(|list| list.ports == Ports::Every);
+            let every = dvipa.distribution().is_some_and(|list| list.ports == definitions::Ports::Every);
             match dvipa.dpt.choose(port, eligible) {
                 Some(target) => target,
                 // Where every port is distributed, servers bound to any address are the owner's own.
@@ -229,7 +254,7 @@ impl Vipa {
             me
         };
         let mark = self.mark(id, target);
-        if !self.enter(*flow, Entry::new(self.now, instance, target, mark, true)) {
+        if !self.enter(*flow, Entry::new(self.now, instance, target, mark, Evidence::HalfOpen)) {
             return Verdict::Drop(DropReason::TableFull);
         }
         Verdict::Target { stack: target, entered: true }
@@ -242,19 +267,22 @@ impl Vipa {
             return Verdict::Local;
         }
         if segment.opens() {
-            if self.listens(self.dvipa(flow.dvipa).address, flow.port) {
+            let dvipa = self.dvipa(flow.dvipa);
+            let meant = header.life == 0 || header.life == self.config.incarnation;
+            // A stack that is no candidate any more has not got the address.
+            if meant && dvipa.home.is_some() && self.listens(dvipa.address, flow.port) {
                 if header.entered {
                     self.remember_entered(*flow, segment.sequence, header.epoch);
                 }
                 return Verdict::Local;
             }
-            self.deny(from, flow, Some(segment.sequence));
+            self.refuse(from, *flow, Some(segment.sequence));
             return Verdict::Drop(DropReason::NoListener);
         }
         if segment.resets() {
             return Verdict::Drop(DropReason::StrayReset);
         }
-        self.deny(from, flow, None);
+        self.refuse(from, *flow, None);
         Verdict::Drop(DropReason::NotHeld)
     }
 

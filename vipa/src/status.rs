@@ -284,7 +284,7 @@ impl Vipa {
             remote: flow.remote,
             remote_port: flow.remote_port,
             target: self.address_of(entry.target),
-            half_open: entry.half_open,
+            half_open: entry.is_half_open(),
             instance: entry.instance,
         });
         let own = self.local.iter().filter(|(flow, _)| self.crt.get(flow).is_none()).map(|(flow, instance)| CrtRow {

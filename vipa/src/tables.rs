@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::crt::{Entry, Flow};
+use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::DvipaId;
 use crate::event::Event;
 use crate::membership::{Contact, StackId};
@@ -10,8 +10,8 @@ use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
 use crate::wire::message::{Connection, Message};
 
-/// An entry younger than this many seconds survives a report that does not name it: its SYN may
-/// have been under way when the report was written.
+/// An entry younger than this many seconds, made for a SYN, survives a report that does not name it:
+/// the SYN may have been under way when the report was written.
 const YOUNG: u16 = 3;
 
 impl Vipa {
@@ -44,7 +44,7 @@ impl Vipa {
 
     /// Enters a connection into the CRT; the DPT's counts follow (I21). `false` if there is no room.
     pub(crate) fn enter(&mut self, flow: Flow, entry: Entry) -> bool {
-        let crowded = self.crt.crowded() && (entry.half_open || self.crt.is_full());
+        let crowded = self.crt.crowded() && (entry.is_half_open() || self.crt.is_full());
         if crowded
             && self.crt.get(&flow).is_none()
             && let Some((flow, entry)) = self.crt.evict()
@@ -71,11 +71,25 @@ impl Vipa {
         }
     }
 
-    /// Half-open entries whose time is over (R5).
+    /// Half-open entries whose time is over (R5). Whether half-open or not by then, the target is
+    /// asked: one that waits for the client's ACK still has its connection entered again, and one
+    /// that the SYN never reached has the entry removed, if only the client believed in it (I9).
     pub(crate) fn expire_half_open(&mut self) {
         while let Some((flow, entry)) = self.crt.expire(self.now) {
-            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
-            self.counters.expired += 1;
+            if entry.is_half_open() {
+                self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+                self.counters.expired += 1;
+            }
+            let message = Message::Ask { connection: self.connection(&flow) };
+            match self.local.get(&flow) {
+                _ if entry.target != self.me => self.tell(entry.target, &message),
+                Some(instance) => {
+                    let entry =
+                        Entry::new(self.now, *instance, self.me, self.mark(flow.dvipa, self.me), Evidence::Holder);
+                    self.enter(flow, entry);
+                }
+                None => self.take_out(&flow),
+            }
         }
     }
 
@@ -91,8 +105,12 @@ impl Vipa {
     pub(crate) fn sweep(&mut self, id: DvipaId, target: StackId) {
         let (now, mark) = (self.now, self.mark(id, target));
         self.remove_where(|flow, entry| {
-            let stale = entry.mark != mark && !entry.half_open && entry.age(now) >= YOUNG;
-            flow.dvipa == id && entry.target == target && stale
+            let stale = match entry.evidence {
+                Evidence::HalfOpen => false,
+                Evidence::Client => entry.age(now) >= YOUNG,
+                Evidence::Holder => true,
+            };
+            flow.dvipa == id && entry.target == target && entry.mark != mark && stale
         });
     }
 
@@ -184,8 +202,8 @@ impl Vipa {
     fn holder_says(&mut self, flow: Flow, instance: u32, holder: StackId) {
         let before = self.crt.get(&flow).copied();
         let mark = self.mark(flow.dvipa, holder);
-        self.enter(flow, Entry::new(self.now, instance, holder, mark, false));
-        let rival = before.filter(|before| before.target != holder && !before.half_open);
+        self.enter(flow, Entry::new(self.now, instance, holder, mark, Evidence::Holder));
+        let rival = before.filter(|before| before.target != holder && !before.is_half_open());
         if let Some(rival) = rival
             && !self.is_asked(&flow)
         {
@@ -209,7 +227,8 @@ impl Vipa {
             return;
         }
         let mark = self.mark(flow.dvipa, target);
-        if self.enter(flow, Entry::new(self.now, instance, target, mark, half_open)) {
+        let evidence = if half_open { Evidence::HalfOpen } else { Evidence::Client };
+        if self.enter(flow, Entry::new(self.now, instance, target, mark, evidence)) {
             self.answered(flow, target);
         }
     }
@@ -230,19 +249,11 @@ impl Vipa {
         let Some(flow) = self.flow(&connection) else { return };
         let disproved = self.crt.get(&flow).is_some_and(|entry| {
             // A half-open entry may be younger than the segment that was denied.
-            entry.target == from && instance.map_or(!entry.half_open, |instance| instance == entry.instance)
+            entry.target == from && instance.map_or(!entry.is_half_open(), |instance| instance == entry.instance)
         });
         if disproved {
             self.take_out(&flow);
         }
         self.denied(from, flow);
-    }
-
-    /// Tells the stack that forwarded a segment here that this one does not hold the connection.
-    pub(crate) fn deny(&mut self, to: IpAddr, flow: &Flow, instance: Option<u32>) {
-        let connection = self.connection(flow);
-        if let Some(stack) = self.stack_of(to) {
-            self.tell(stack, &Message::Deny { connection, instance });
-        }
     }
 }

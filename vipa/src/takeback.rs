@@ -192,7 +192,9 @@ impl Vipa {
         self.tell(from, &Message::Released { dvipa: address, epoch });
     }
 
-    /// F10.308: everything that the old owner routed has been told.
+    /// F10.308: everything that the old owner routed has been told. One that gives way to a claim
+    /// which it had not known (R12) may have turned the network's route to itself and withdraws it
+    /// now: the route is set again.
     pub(crate) fn hear_released(&mut self, from: StackId, id: DvipaId, epoch: Epoch) {
         if self.dvipa(id).epoch != epoch {
             return;
@@ -202,6 +204,8 @@ impl Vipa {
         {
             let missing = gathering.missing.iter().copied().collect();
             self.activate(id, missing);
+        } else if self.dvipa(id).advertised {
+            self.advertise(id);
         }
     }
 
@@ -215,7 +219,7 @@ impl Vipa {
                 connection: self.connection(&flow),
                 instance: entry.instance,
                 target: self.address_of(entry.target),
-                half_open: entry.half_open,
+                half_open: entry.is_half_open(),
             })
             .collect();
         let (dvipa, to_name) = (self.dvipa(id).address, self.label_of(to));

@@ -258,7 +258,10 @@ impl Vipa {
         match message {
             // Read before, with the session.
             Message::Hello { .. } => {}
-            Message::Heartbeat { count, heard, hears } => self.hear_heartbeat(from, count, heard, hears),
+            Message::Heartbeat { count, heard, claims, lives } => {
+                self.hear_heartbeat(from, count, heard, lives);
+                self.compare_claims(from, claims);
+            }
             Message::ListBegin => self.dvipas.iter_mut().for_each(|dvipa| {
                 dvipa.definitions.remove(&from);
             }),

@@ -41,8 +41,11 @@ pub enum Hop {
 /// +-------+-------+---------------+---------------+-------+-------+
 /// | rank  |checks.| checks. start | checks. offset|segment|   0   |
 /// +-------+-------+---------------+---------------+-------+-------+
-/// | segment size  |       0       |  packet ...
-/// +---------------+---------------+
+/// 20              22              24                              32
+/// +---------------+---------------+-------------------------------+
+/// | segment size  |       0       |     life of the receiver      |
+/// +---------------+---------------+-------------------------------+
+/// | packet ...
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataHeader {
@@ -54,17 +57,20 @@ pub struct DataHeader {
     pub entered: bool,
     /// The sender's epoch as routing stack; zero if it is none.
     pub epoch: Epoch,
+    /// The life of the target that the sender chose: a later one knows nothing of the connection
+    /// (R14). Zero: any.
+    pub life: u64,
     /// Checksum and segmentation state of the packet.
     pub offload: Offload,
 }
 
 impl DataHeader {
     /// Length in bytes.
-    pub const LEN: usize = 24;
+    pub const LEN: usize = 32;
 
     /// A header with the given direction, no epoch and no offload facts.
     pub(crate) fn new(direction: Direction, hop: Hop) -> Self {
-        DataHeader { direction, hop, entered: false, epoch: Epoch::NONE, offload: Offload::default() }
+        DataHeader { direction, hop, entered: false, epoch: Epoch::NONE, life: 0, offload: Offload::default() }
     }
 
     /// Reads the header; `None` if it is cut off, or of another version or kind.
@@ -86,6 +92,7 @@ impl DataHeader {
         let _reserved = reader.u8()?;
         let size = reader.u16()?;
         let _reserved = reader.u16()?;
+        let life = reader.u64()?;
         let checksum = match checksum {
             0 => Checksum::Unverified,
             1 => Checksum::Valid,
@@ -104,6 +111,7 @@ impl DataHeader {
             hop: if flags & Self::TO_TARGET != 0 { Hop::ToTarget } else { Hop::ToRouter },
             entered: flags & Self::ENTERED != 0,
             epoch,
+            life,
             offload: Offload { checksum, segmentation: kind.map(|kind| Segmentation { kind, size }) },
         })
     }
@@ -142,6 +150,7 @@ impl DataHeader {
         out[16..18].copy_from_slice(&offset.to_be_bytes());
         out[18] = segment;
         out[20..22].copy_from_slice(&size.to_be_bytes());
+        out[24..32].copy_from_slice(&self.life.to_be_bytes());
         out
     }
 }
@@ -166,12 +175,13 @@ mod tests {
         let segmentation =
             proptest::option::of((kind, any::<u16>()).prop_map(|(kind, size)| Segmentation { kind, size }));
         let marks = (any::<bool>(), any::<bool>(), any::<bool>());
-        (marks, any::<u64>(), any::<u8>(), checksum, segmentation).prop_map(
-            |((outbound, target, entered), round, rank, checksum, segmentation)| DataHeader {
+        (marks, any::<u64>(), any::<u8>(), any::<u64>(), checksum, segmentation).prop_map(
+            |((outbound, target, entered), round, rank, life, checksum, segmentation)| DataHeader {
                 direction: if outbound { Direction::Outbound } else { Direction::Inbound },
                 hop: if target { Hop::ToTarget } else { Hop::ToRouter },
                 entered,
                 epoch: Epoch { round, rank },
+                life,
                 offload: Offload { checksum, segmentation },
             },
         )

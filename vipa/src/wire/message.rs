@@ -21,9 +21,10 @@ pub(crate) struct Connection {
 pub(crate) enum Message {
     /// Opens a session; never sequenced.
     Hello { name: String, process: Option<u32>, linked: bool, leaving: bool },
-    /// Never sequenced. `heard` is the receiver's last `count` that arrived here; `hears` are the
-    /// stacks that the sender has contact with.
-    Heartbeat { count: u64, heard: u64, hears: Vec<IpAddr> },
+    /// Never sequenced. `heard` is the receiver's last `count` that arrived here; `lives`
+    /// are those lives of other stacks that are not over as far as the sender knows. `claims` is the
+    /// digest of all claims that it knows.
+    Heartbeat { count: u64, heard: u64, claims: u64, lives: Vec<Life> },
     /// The complete VIPA list begins (F5.102).
     ListBegin,
     /// What the sender's own profile says of a DVIPA.
@@ -56,6 +57,14 @@ pub(crate) enum Message {
     Idle { dvipa: IpAddr, epoch: Epoch },
     /// The sender stops in order: others are to take over what it owns.
     Leaving,
+}
+
+/// A life of a stack, and whether the one that tells of it has contact with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Life {
+    pub xcf: IpAddr,
+    pub incarnation: u64,
+    pub up: bool,
 }
 
 /// Kinds on the wire. Numbers are never used again for something else.
@@ -100,10 +109,15 @@ impl Message {
                 out.extend(name.as_bytes());
                 kind::HELLO
             }
-            Message::Heartbeat { count, heard, hears } => {
-                out.extend(count.to_be_bytes());
-                out.extend(heard.to_be_bytes());
-                put_list(out, hears, |out, address| put_address(out, *address));
+            Message::Heartbeat { count, heard, claims, lives } => {
+                for field in [count, heard, claims] {
+                    out.extend(field.to_be_bytes());
+                }
+                put_list(out, lives, |out, life| {
+                    put_address(out, life.xcf);
+                    out.extend(life.incarnation.to_be_bytes());
+                    out.push(u8::from(life.up));
+                });
                 kind::HEARTBEAT
             }
             Message::ListBegin => kind::LIST_BEGIN,
@@ -214,7 +228,15 @@ fn hello(reader: &mut Reader<'_>) -> Option<Message> {
 }
 
 fn heartbeat(reader: &mut Reader<'_>) -> Option<Message> {
-    Some(Message::Heartbeat { count: reader.u64()?, heard: reader.u64()?, hears: reader.list(Reader::address)? })
+    let life = |reader: &mut Reader<'_>| {
+        Some(Life { xcf: reader.address()?, incarnation: reader.u64()?, up: reader.u8()? != 0 })
+    };
+    Some(Message::Heartbeat {
+        count: reader.u64()?,
+        heard: reader.u64()?,
+        claims: reader.u64()?,
+        lives: reader.list(life)?,
+    })
 }
 
 fn new_conn(reader: &mut Reader<'_>) -> Option<Message> {
@@ -381,6 +403,11 @@ mod tests {
         (ports, targets).prop_map(|(ports, targets)| Distribution { ports, targets })
     }
 
+    fn lives() -> impl Strategy<Value = Life> {
+        let life = (addresses(), any::<u64>(), any::<bool>());
+        life.prop_map(|(xcf, incarnation, up)| Life { xcf, incarnation, up })
+    }
+
     fn connections() -> impl Strategy<Value = Connection> {
         (any::<[u8; 4]>(), any::<u16>(), any::<[u8; 4]>(), any::<u16>())
             .prop_map(|(a, p, b, q)| Connection { local: (a, p).into(), remote: (b, q).into() })
@@ -398,8 +425,8 @@ mod tests {
         prop_oneof![
             (".*", any::<Option<u32>>(), any::<bool>(), any::<bool>())
                 .prop_map(|(name, process, linked, leaving)| Message::Hello { name, process, linked, leaving }),
-            (any::<u64>(), any::<u64>(), prop::collection::vec(addresses(), 0..5))
-                .prop_map(|(count, heard, hears)| Message::Heartbeat { count, heard, hears }),
+            (any::<[u64; 3]>(), prop::collection::vec(lives(), 0..5))
+                .prop_map(|([count, heard, claims], lives)| Message::Heartbeat { count, heard, claims, lives }),
             (addresses(), any::<u8>(), moveables(), any::<Option<u8>>(), any::<bool>(), lists()).prop_map(
                 |(dvipa, rank, moveable, prefix, create, distribution)| Message::Definition {
                     dvipa,
