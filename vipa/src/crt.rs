@@ -104,8 +104,8 @@ pub(crate) struct Crt {
     limit: usize,
     half_open_limit: usize,
     half_open: usize,
-    /// Entries that were made half-open, in the order in which they expire. What became of each is
-    /// seen when its turn comes.
+    /// Entries that were made without their holder's word, in the order in which they expire. What
+    /// became of each is seen when its turn comes.
     expiry: VecDeque<(Instant, Flow, u32)>,
     half_open_life: Duration,
 }
@@ -199,8 +199,8 @@ impl Crt {
             IpAddr::V6(remote) => put(&mut self.v6, Key::new(&flow, remote.octets()), entry, full),
         }?;
         self.half_open -= usize::from(before.is_some_and(|before| before.is_half_open()));
-        if entry.is_half_open() {
-            self.half_open += 1;
+        self.half_open += usize::from(entry.is_half_open());
+        if entry.evidence != Evidence::Holder {
             self.forget_changed();
             self.expiry.push_back((now + self.half_open_life, flow, entry.instance));
         }
@@ -252,8 +252,9 @@ impl Crt {
         None
     }
 
-    /// The next entry that was made half-open so long ago that by now its target has to know it.
-    /// If it still is half-open, it has been taken out (R5); the entry says which.
+    /// The next entry that was made, without word from its target, so long ago that by now the
+    /// target has to know of it. If it is half-open, it has been taken out (R5); the entry says
+    /// which.
     pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
         while let Some((_, flow, instance)) = self.expiry.pop_front_if(|(at, ..)| *at <= now) {
             match self.get(&flow) {

@@ -141,16 +141,19 @@ impl Vipa {
 
     /// Whether a peer that is not up may still hold connections.
     pub(crate) fn may_hold_unseen(&self, now: Instant) -> bool {
-        self.peers.values().any(|peer| match peer.contact {
-            Contact::Up => false,
-            Contact::Silent => true,
-            // One that was never heard may have been cut off all the time, but not for ever; the next
-            // life of one that died may be known to others before it is to this stack.
-            Contact::None => {
-                let unheard = peer.announced.is_none() && now < peer.since + self.config.timing.forget;
-                unheard || self.lives_of(peer).next().is_some()
-            }
-        })
+        // Who has just slept knows of deaths meanwhile, but not yet of new lives.
+        let dazed = now < self.dazed_until && !self.peers.is_empty();
+        dazed
+            || self.peers.values().any(|peer| match peer.contact {
+                Contact::Up => false,
+                Contact::Silent => true,
+                // One that was never heard may have been cut off all the time, but not for ever; the next
+                // life of one that died may be known to others before it is to this stack.
+                Contact::None => {
+                    let unheard = peer.announced.is_none() && now < peer.since + self.config.timing.forget;
+                    unheard || self.lives_of(peer).next().is_some()
+                }
+            })
     }
 
     /// Whether another stack has contact with a life of this peer that is not known to be over.
@@ -334,6 +337,7 @@ impl Vipa {
                 peer.heard_at += gap;
                 peer.hears_me_at += gap;
             }
+            self.dazed_until = now + self.config.timing.silence;
         }
     }
 

@@ -54,6 +54,8 @@ pub struct Vipa {
     pub(crate) started: Instant,
     /// The search for the others is over: this stack may claim.
     pub(crate) discovered: bool,
+    /// This stack was not run for a while; until then it does not trust what it knows of the others.
+    pub(crate) dazed_until: Instant,
     pub(crate) leaving: Option<Leaving>,
     pub(crate) exit: Option<IpAddr>,
     deadline: Option<Instant>,
@@ -98,6 +100,7 @@ impl Vipa {
             peers,
             now,
             started: now,
+            dazed_until: now,
             leaving: None,
             exit: None,
             deadline: None,

@@ -456,7 +456,7 @@ impl Cluster {
         match disposition {
             Disposition::Local(packet) => self.local(index, packet),
             Disposition::Forward { to, header, packet } => self.forward(index, to, header, &packet),
-            Disposition::Reset(packet) => self.reset(&packet),
+            Disposition::Reset(packet) => self.reset(index, &packet),
             Disposition::Held | Disposition::Drop(..) => {}
         }
     }
@@ -467,7 +467,7 @@ impl Cluster {
                 Action::Send { to, datagram } => self.send(index, to, datagram),
                 Action::Forward { to, header, packet } => self.forward(index, to, header, &packet),
                 Action::Deliver(packet) => self.local(index, packet),
-                Action::Reset(packet) => self.reset(&packet),
+                Action::Reset(packet) => self.reset(index, &packet),
                 Action::AddHome { address, internal, .. } => drop(self.node_mut(index).home.insert(address, internal)),
                 Action::RemoveHome { address } => {
                     assert!(self.node_mut(index).home.remove(&address).is_some(), "only what is there is removed");
@@ -554,14 +554,20 @@ impl Cluster {
             assert_eq!(others, 1, "I7: one stack serves {ends:?}");
             self.settle(index);
         } else if flags & RST == 0 {
-            self.reset(&packet);
+            self.reset(index, &packet);
         }
     }
 
-    /// I6: nobody is reset whose connection is held by a stack that lives.
-    fn reset(&mut self, packet: &Packet) {
+    /// I6: nobody is reset whose connection is held by a stack that lives: whether it is reachable
+    /// or not, if the one that resets has ever been in contact with that life of it.
+    fn reset(&mut self, index: usize, packet: &Packet) {
         let (ends, ..) = tcp(packet.bytes()).expect("only TCP segments are answered with RST");
-        assert_eq!(self.holder(ends), None, "I6: a held connection is reset at {:?}: {ends:?}", self.now);
+        let known = |holder: &usize| {
+            let life = (self.images[*holder].xcf, self.node(*holder).incarnation);
+            *holder == index || self.node(index).watched.contains(&life)
+        };
+        let holder = self.holder(ends).filter(known);
+        assert_eq!(holder, None, "I6: a held connection is reset at {:?}: {ends:?}", self.now);
         self.seen.push((ends, Answer::Reset));
     }
 }

@@ -1,5 +1,7 @@
 //! The VIPA distribution functions of a whole cluster, in memory and virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
 mod chaos;
 mod figures;
 mod fixture;

@@ -397,6 +397,42 @@ fn a_former_life_counts_no_more() {
     assert_eq!(cluster.dvipa(MVS1, dva1()).targets, [xcf(1), xcf(2), xcf(4)]);
 }
 
+/// R14: a forwarded SYN was meant for the life of the target that the router knew; the next one
+/// does not take it.
+#[test]
+fn a_syn_for_a_former_life_is_not_taken() {
+    let mut cluster = figure4();
+    cluster.unlisten(MVS1, Some(dva1()), 60);
+    cluster.unlisten(MVS4, Some(dva1()), 60);
+    cluster.run(10);
+    cluster.weather.delay = 1000;
+    cluster.watchful = false;
+    cluster.client_sends(&segment(to_a(1), 9, SYN));
+    cluster.weather.delay = 1;
+    cluster.kill(MVS2);
+    cluster.start(MVS2);
+    cluster.run(1100);
+    assert_eq!(cluster.node(MVS2).vipa.counters().dropped(DropReason::NoListener), 1);
+    assert_eq!(cluster.answer_to_syn(to_a(1), 9, 20), Answer::Served(MVS2));
+}
+
+/// I6: a stack has died and is back in a life that the router has no contact with; what that one
+/// holds is not reset while others know of it.
+#[test]
+fn the_next_life_of_a_target_is_asked_for() {
+    let mut cluster = figure4();
+    cluster.cut(MVS1, MVS2, true);
+    cluster.kill(MVS2);
+    cluster.start(MVS2);
+    cluster.run(1000);
+    let ends = (SocketAddr::new(dva1(), 50_000), client(80));
+    cluster.open_outbound(MVS2, ends, 1);
+    assert_eq!(cluster.answer(ends, 600), Answer::Silence);
+    cluster.cut(MVS1, MVS2, false);
+    cluster.run(500);
+    assert_eq!(cluster.answer(ends, 20), Answer::Served(MVS2));
+}
+
 /// R16: the router serves connections itself; they survive takeback and takeover.
 #[test]
 fn a_routers_own_connections_survive() {
