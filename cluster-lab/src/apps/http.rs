@@ -45,13 +45,7 @@ pub async fn http<L: Listener>(listener: L, image: &str) -> io::Result<()> {
                 }
             });
             // A client that goes away is no event here.
-            drop(
-                http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .pipeline_flush(true)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await,
-            );
+            drop(http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await);
         }
     })
     .await
