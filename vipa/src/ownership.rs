@@ -82,6 +82,11 @@ impl Claim {
         (self.epoch, self.incarnation)
     }
 
+    /// Whether the tables of the owner are complete.
+    pub fn is_complete(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
     /// FNV-1a over what orders the claim: part of the protocol, so that all stacks agree on it.
     fn digest(&self, dvipa: IpAddr) -> u64 {
         let mut bytes = Vec::with_capacity(40);

@@ -8,7 +8,7 @@ use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions::Ports;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
-use crate::ownership::{Claim, Epoch, Phase};
+use crate::ownership::Epoch;
 use crate::vipa::Vipa;
 use crate::wire::message::{Connection, Message};
 
@@ -212,8 +212,6 @@ impl Vipa {
             if let Some(primary) = dvipa.primary.clone() {
                 messages.push(Message::Primary { dvipa: address, primary });
             }
-            // What the still routing stack claimed comes first: who hears of a takeback has to
-            // know from whom.
             if let Some(claim) = dvipa.claim.clone() {
                 messages.push(Message::Claim { dvipa: address, claim });
             }
@@ -233,12 +231,5 @@ impl Vipa {
                 None => Message::Deny { connection, instance: None },
             },
         );
-    }
-}
-
-impl Claim {
-    /// For people and reports: whether the tables of the owner are complete.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.phase == Phase::Active
     }
 }

@@ -257,3 +257,107 @@ impl Vipa {
         self.denied(from, flow);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use stack::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::definitions::{Define, Distribute, Moveable, Ports, Targets};
+    use crate::takeback::Gathering;
+
+    const TARGET: StackId = StackId(1);
+    const OTHER: StackId = StackId(2);
+
+    fn connection() -> Connection {
+        Connection { local: ([203, 0, 113, 1], 60).into(), remote: ([198, 51, 100, 1], 1000).into() }
+    }
+
+    /// A router, and the one flow of these tests.
+    fn router() -> (Vipa, Flow) {
+        let address = connection().local.ip();
+        let mut config = Config::new("MVS1", [192, 0, 2, 1].into(), 1);
+        config.peers = vec![[192, 0, 2, 2].into(), [192, 0, 2, 3].into()];
+        config.linked = true;
+        config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
+        config.definitions.distributes.push(Distribute { address, ports: Ports::Every, targets: Targets::All });
+        let mut vipa = Vipa::new(config, 1, Instant::ZERO);
+        vipa.handle_timeout(Instant::from_millis(300));
+        let flow = vipa.flow(&connection()).unwrap();
+        assert!(matches!(vipa.dvipa(flow.dvipa).standing, Standing::Active));
+        (vipa, flow)
+    }
+
+    fn entered(vipa: &mut Vipa, flow: Flow, instance: u32, target: StackId) {
+        let entry = Entry::new(vipa.now, instance, target, vipa.mark(flow.dvipa, target), Evidence::Client);
+        assert!(vipa.enter(flow, entry));
+    }
+
+    /// I11: only the TERMCONN of this very connection, from the stack that serves it, ends it.
+    #[test]
+    fn a_stale_termconn_ends_nothing() {
+        let (mut vipa, flow) = router();
+        entered(&mut vipa, flow, 2, TARGET);
+        vipa.connection_ended(TARGET, flow, 1);
+        vipa.connection_ended(OTHER, flow, 2);
+        assert_eq!(vipa.crt_len(), 1);
+        vipa.connection_ended(TARGET, flow, 2);
+        assert_eq!(vipa.crt_len(), 0);
+    }
+
+    /// I12: while reports come in, a router's NEWCONN for a connection that has ended since at its
+    /// target does not bring it back.
+    #[test]
+    fn a_stale_newconn_brings_nothing_back() {
+        let (mut vipa, flow) = router();
+        let gathering = Gathering::new(BTreeSet::from([OTHER]), Instant::FAR_FUTURE, None);
+        vipa.dvipa_mut(flow.dvipa).standing = Standing::Gathering(gathering);
+        vipa.peers.get_mut(&TARGET).unwrap().contact = Contact::Up;
+        vipa.connection_ended(TARGET, flow, 1);
+        let target = vipa.address_of(TARGET);
+        vipa.hear_newconn(OTHER, connection(), 1, target, true);
+        assert_eq!(vipa.crt_len(), 0);
+        vipa.hear_newconn(OTHER, connection(), 2, target, true);
+        assert_eq!(vipa.crt_len(), 1, "R3, R17: the next one's handshake is under way");
+    }
+
+    /// R6, I13, I21: what points to a dead stack goes, and nothing else.
+    #[test]
+    fn a_purge_takes_one_stacks_entries() {
+        let (mut vipa, flow) = router();
+        entered(&mut vipa, flow, 1, TARGET);
+        entered(&mut vipa, Flow { remote_port: 1001, ..flow }, 1, OTHER);
+        assert_eq!(vipa.purge(TARGET), 1);
+        assert_eq!(vipa.crt_len(), 1);
+        let rows: Vec<(StackId, u32)> =
+            vipa.dvipa(flow.dvipa).dpt.rows().iter().map(|row| (row.1, row.2.active)).collect();
+        assert_eq!(rows, [(OTHER, 1)]);
+    }
+
+    /// I9, I10: a complete report takes away what it does not name, but not what is younger than it.
+    #[test]
+    fn a_report_takes_away_what_it_does_not_name() {
+        let (mut vipa, flow) = router();
+        let epoch = vipa.dvipa(flow.dvipa).epoch;
+        let reported = |vipa: &mut Vipa, instances: &[u16]| {
+            vipa.report_begun(TARGET, flow.dvipa, epoch);
+            for port in instances {
+                let remote = SocketAddr::new(flow.remote, *port);
+                let target = vipa.address_of(TARGET);
+                vipa.hear_newconn(TARGET, Connection { remote, ..connection() }, 1, target, false);
+            }
+            vipa.report_ended(TARGET, flow.dvipa, epoch);
+        };
+        reported(&mut vipa, &[1, 2, 3]);
+        entered(&mut vipa, flow, 1, TARGET);
+        reported(&mut vipa, &[2]);
+        let ports = |vipa: &Vipa| vipa.crt().iter().map(|row| row.remote_port).collect::<Vec<_>>();
+        assert_eq!(ports(&vipa), [2, 1000], "its SYN may have crossed the report");
+        vipa.advance(Instant::from_millis(5000));
+        reported(&mut vipa, &[2]);
+        assert_eq!(ports(&vipa), [2]);
+    }
+}

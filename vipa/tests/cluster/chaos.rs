@@ -139,7 +139,7 @@ fn check(cluster: &mut Cluster) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// R11, R12, R13, R14, R18; I1, I4 to I7, I9, I13, I21: faults of all kinds, alone and together,
     /// on a network that loses, doubles, delays and reorders; then calm.

@@ -7,3 +7,4 @@ mod figures;
 mod fixture;
 mod harness;
 mod races;
+mod takeovers;
