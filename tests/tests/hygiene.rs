@@ -35,14 +35,14 @@ fn footprint() -> Footprint {
     }
 }
 
-/// Process ids of every `cluster-lab` that runs.
+/// Process ids of every `cluster-lab` that runs. One that has ended and only waits for whoever
+/// adopted it to notice does not.
 fn lab_processes() -> Vec<u32> {
+    let runs = |stat: String| stat.contains("(cluster-lab) ") && !stat.contains("(cluster-lab) Z");
     names("/proc")
         .iter()
         .filter_map(|name| name.parse().ok())
-        .filter(|pid: &u32| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "cluster-lab")
-        })
+        .filter(|pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(runs))
         .collect()
 }
 

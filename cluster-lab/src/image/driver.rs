@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use vipa::wire::{DataHeader, Datagram, Direction};
 use vipa::{Action, Disposition, Origin};
 
+use super::announce::Announcer;
 use super::shared::{Core, Shared};
 use super::xcf::XcfLink;
 use crate::device::Device;
@@ -30,10 +31,8 @@ const BATCH: usize = 64;
 /// What the loop leaves to its image.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// The network is to send packets for the DVIPA here.
-    Advertise { address: IpAddr },
-    /// The network is not to send packets for the DVIPA here any more.
-    Withdraw { address: IpAddr },
+    /// The network's route to a DVIPA could not be changed: its clients would go astray.
+    RouteRefused { address: IpAddr, error: io::Error },
     /// From now on the peer's process can be watched.
     PeerUp { xcf: IpAddr, incarnation: u64, process: Option<u32> },
     /// A line for the event log.
@@ -48,6 +47,7 @@ pub(super) struct Driver {
     /// XCF address of this image.
     own: IpAddr,
     links: Links,
+    announcer: Option<Announcer>,
     notices: mpsc::UnboundedSender<Notice>,
     timer: Pin<Box<Sleep>>,
     /// When `timer` fires.
@@ -60,14 +60,16 @@ impl Driver {
     pub fn new(
         shared: Arc<Shared>,
         own: IpAddr,
-        network: Option<Device>,
+        network: Option<(Device, Announcer)>,
         xcf: Box<dyn XcfLink>,
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
+        let (network, announcer) = network.unzip();
         Driver {
             shared,
             own,
             links: Links { network, xcf },
+            announcer,
             notices,
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: Instant::ZERO,
@@ -193,8 +195,8 @@ impl Driver {
                 core.stack.home_mut().add(address, prefix, dvipa(internal));
             }
             Action::RemoveHome { address } => core.stack.home_mut().remove(address),
-            Action::Advertise { address, .. } => self.notice(Notice::Advertise { address }),
-            Action::Withdraw { address } => self.notice(Notice::Withdraw { address }),
+            Action::Advertise { address, .. } => self.change_route(address, Announcer::advertise),
+            Action::Withdraw { address } => self.change_route(address, Announcer::withdraw),
             Action::Exit(next_hop) => super::node::set_exit(&mut core.stack, self.own, next_hop),
             Action::PeerUp { xcf, incarnation, process, .. } => {
                 self.notice(Notice::PeerUp { xcf, incarnation, process });
@@ -202,6 +204,15 @@ impl Driver {
             Action::PeerDown { .. } => {}
             Action::Event(event) => self.notice(Notice::Event(event)),
             Action::Left => self.notice(Notice::Left),
+        }
+    }
+
+    /// At once, before anything that the core says next is sent (R2).
+    fn change_route(&self, address: IpAddr, change: impl FnOnce(&Announcer, IpAddr) -> io::Result<()>) {
+        if let Some(announcer) = &self.announcer
+            && let Err(error) = change(announcer, address)
+        {
+            self.notice(Notice::RouteRefused { address, error });
         }
     }
 

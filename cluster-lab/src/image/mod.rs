@@ -93,7 +93,7 @@ async fn host(channel: UnixStream) -> Result<()> {
     loop {
         let message = tokio::select! {
             order = orders.recv() => match order {
-                Some(order) => host.obey(order).await,
+                Some(order) => host.obey(order),
                 // The supervisor is gone: the lab is over.
                 None => return Ok(()),
             },
@@ -110,10 +110,10 @@ async fn host(channel: UnixStream) -> Result<()> {
 }
 
 impl Host {
-    async fn obey(&mut self, order: ToImage) -> Option<FromImage> {
+    fn obey(&mut self, order: ToImage) -> Option<FromImage> {
         match order {
             ToImage::Begin(_) => None,
-            ToImage::Start { image, incarnation } => Some(match self.start_image(&image, incarnation).await {
+            ToImage::Start { image, incarnation } => Some(match self.start_image(&image, incarnation) {
                 Ok(()) => FromImage::Started { image },
                 Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
             }),
@@ -145,7 +145,7 @@ impl Host {
         }
     }
 
-    async fn start_image(&mut self, name: &str, incarnation: u64) -> Result<()> {
+    fn start_image(&mut self, name: &str, incarnation: u64) -> Result<()> {
         let cluster = &self.start.cluster;
         let image = cluster.image(name).ok_or_else(|| anyhow!("no image {name}"))?;
         let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
@@ -172,7 +172,7 @@ impl Host {
         };
         let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu: cluster.network.mtu, vipa };
         let seed = rand::rng().next_u64();
-        let node = Node::start(plan, xcf, seed, self.stories.clone()).await?;
+        let node = Node::start(plan, xcf, seed, self.stories.clone())?;
         let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
         apps.start_all()?;
         self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });

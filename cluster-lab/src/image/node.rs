@@ -51,7 +51,7 @@ pub(super) enum Story {
 
 impl Node {
     /// Starts the image; it joins the cluster by itself.
-    pub async fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
+    pub fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
         let Plan { name, xcf: own, link, mtu, vipa } = plan;
         let clock = Clock::start();
         let peers = vipa.peers.clone();
@@ -68,14 +68,14 @@ impl Node {
                 metric: 0,
             });
         }
-        let (network, announcer) = match link {
-            None => (None, None),
+        let network = match link {
+            None => None,
             Some((address, interface, device)) => {
                 stack.home_mut().add(address, 32, Kind::Link);
                 let max_super = device.max_super();
                 stack.routes_mut().add_link(Link { id: NETWORK, name: interface.clone(), mtu, max_super });
                 stack.routes_mut().replace(Route::default_for(own, NETWORK, None));
-                (Some(device), Some(Announcer::open(&interface).await?))
+                Some((device, Announcer::open(&interface)?))
             }
         };
         let shared = Shared::new(stack, vipa, clock);
@@ -87,7 +87,7 @@ impl Node {
                 drop(teller.send((image, Story::Failed(error.to_string()))));
             }
         });
-        let notices = tokio::spawn(attend(name, shared.clone(), announcer, receiver, storyteller));
+        let notices = tokio::spawn(attend(name, shared.clone(), receiver, storyteller));
         Ok(Node { shared, driver, notices })
     }
 
@@ -143,24 +143,18 @@ pub(super) fn set_exit(stack: &mut Stack, own: IpAddr, next_hop: Option<IpAddr>)
     }
 }
 
-/// Does what the event loop asks for, in the order in which it asks.
+/// Does what the event loop leaves to its image.
 async fn attend(
     name: String,
     shared: Arc<Shared>,
-    announcer: Option<Announcer>,
     mut notices: mpsc::UnboundedReceiver<Notice>,
     storyteller: Storyteller,
 ) {
     while let Some(notice) = notices.recv().await {
         let story = match notice {
-            Notice::Advertise { address } => match &announcer {
-                Some(announcer) => told(announcer.advertise(address).await, address),
-                None => None,
-            },
-            Notice::Withdraw { address } => match &announcer {
-                Some(announcer) => told(announcer.withdraw(address).await, address),
-                None => None,
-            },
+            Notice::RouteRefused { address, error } => {
+                Story::Failed(format!("the network's route to {address} could not be changed: {error}"))
+            }
             Notice::PeerUp { xcf, incarnation, process } => {
                 // Within one process its host tells; a process cannot watch itself.
                 if let Some(process) = process.filter(|process| *process != std::process::id()) {
@@ -171,18 +165,12 @@ async fn attend(
                         }
                     });
                 }
-                None
+                continue;
             }
-            Notice::Event(event) => Some(Story::Event(event)),
-            Notice::Left => Some(Story::Left),
+            Notice::Event(event) => Story::Event(event),
+            Notice::Left => Story::Left,
         };
-        if let Some(story) = story {
-            drop(storyteller.send((name.clone(), story)));
-        }
+        // The lab may be over.
+        let _ = storyteller.send((name.clone(), story));
     }
-}
-
-/// A route that could not be changed is a failure of the image: its clients would go astray.
-fn told(result: io::Result<()>, address: IpAddr) -> Option<Story> {
-    result.err().map(|error| Story::Failed(format!("the network's route to {address} could not be changed: {error}")))
 }
