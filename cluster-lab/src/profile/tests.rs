@@ -60,7 +60,8 @@ fn statement_errors_point_into_the_ron_file() {
     expect("255.255.255.192 DVA1", "255.255.255.192 DVA1 DVB1", "DVB1", "outside the statement's subnet");
     expect("DESTIP XCF1, XCF2, XCF4", "DESTIP XCF1, XCF2, XCF9", "XCF9", "neither an address nor a known name");
     expect("DESTIP XCF1, XCF2, XCF4", "DESTIP XCF1, 192.0.2.99", "192.0.2.99", "no image's XCF address");
-    expect("VIPABackup 30 DVB1", "VIPABackup 30", "VIPABackup", "");
+    // A statement that is cut off is missed where the next one stands.
+    expect("VIPABackup 30 DVB1\n        ENDVIPADynamic", "VIPABackup 30\n        ENDVIPADynamic", "ENDV", "cut off");
 }
 
 /// Bad input across images.
@@ -69,9 +70,12 @@ fn contradictions_between_images_are_found() {
     expect("VIPABackup 10 DVA1", "VIPADEFine 255.255.255.0 DVA1", "DVA1", "two primaries");
     expect("VIPABackup 30 DVB1", "VIPABackup 30 203.0.113.66", "203.0.113.66", "nobody defines");
     expect("\"DVB1\": \"203.0.113.65\"", "\"DVB1\": \"203.0.113\"", "203.0.113", "no address");
-    expect("name: \"MVS2\"", "name: \"MVS1\"", "MVS1", "two images");
-    expect("link: Some(\"198.51.100.15\")", "link: Some(\"192.0.2.77\")", "192", "");
-    expect("(name: \"MVS3\"", "(nome: \"MVS3\"", "nome", "");
+    let twice = wrong(|text| text.replacen("name: \"MVS2\"", "name: \"MVS1\"", 1));
+    assert!(twice.iter().any(|error| error.message.contains("two images are called MVS1")), "{twice:?}");
+    let outside = wrong(|text| text.replacen("198.51.100.15", "192.0.2.77", 1));
+    assert!(outside.iter().any(|error| error.message.contains("outside the client network")), "{outside:?}");
+    let unknown = wrong(|text| text.replacen("xcf: \"XCF3\"", "xfc: \"XCF3\"", 1));
+    assert!(unknown[0].message.contains("xfc") && unknown[0].at.0 > 1, "{unknown:?}");
 }
 
 #[test]
