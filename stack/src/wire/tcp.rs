@@ -222,7 +222,7 @@ impl Options {
         options
     }
 
-    /// Length that [`emit`](Options::emit) writes: a multiple of four, at most 40.
+    /// Length on the wire: a multiple of four, at most 40.
     pub fn len(&self) -> usize {
         let mut writer = Writer { out: &mut [0; MAX_OPTIONS], at: 0 };
         self.write(&mut writer);
