@@ -7,7 +7,7 @@
 //! | [`supervisor`] | starts images, watches them, serves commands |
 //! | [`network`] | the client network: namespace, TUN devices, routes |
 //! | [`image`] | one image: event loop, sockets, XCF |
-//! | [`device`] | TUN with offload |
+//! | `device` | TUN with offload |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
 
