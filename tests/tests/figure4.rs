@@ -82,7 +82,8 @@ fn listeners_come_and_go() {
     assert!(bytes.iter().enumerate().all(|(index, byte)| *byte as usize == index % 251));
 }
 
-/// Every report shows its table, as text in z/OS's layout and as JSON.
+/// F7.142-150, F8.162: every report shows its table, as text in z/OS's layout and as JSON; a
+/// connection stands in the CRT from its SYN to its end.
 #[test]
 fn netstat_shows_the_tables() {
     let lab = Lab::up("figure4");
@@ -105,4 +106,7 @@ fn netstat_shows_the_tables() {
         assert!(lab.netstat(image, report)[json].as_array().is_some_and(|rows| !rows.is_empty()), "{report}");
     }
     drop(session);
+    tests::eventually("the connection has left the CRT", || {
+        lab.netstat("MVS1", "VCRT")["connections"].as_array().is_some_and(Vec::is_empty)
+    });
 }

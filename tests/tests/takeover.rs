@@ -89,8 +89,9 @@ fn survive(downloads: usize, bytes: usize, rate: &str, sessions: usize) {
     }
 }
 
-/// F8.164, F9.200 to F9.212, F10.300 to F10.310, R1, R2, R19: a download of 200 MB, served by MVS2
-/// through MVS1, arrives whole while MVS1 is killed in the middle and started again.
+/// F6.131-133, F8.164, F9.200, F9.201, F9.202-204, F9.206-210, F9.212, F10.300-302, F10.304-308,
+/// F10.310, R1, R2, R19: a download of 200 MB, served by MVS2 through MVS1, arrives whole while
+/// MVS1 is killed in the middle and started again.
 #[test]
 fn a_download_outlives_takeover_and_takeback() {
     survive(1, 200_000_000, "25M", 0);
