@@ -7,7 +7,7 @@
 //! | [`supervisor`] | starts images, watches them, serves commands |
 //! | [`network`] | the client network: namespace, TUN devices, routes |
 //! | [`image`] | one image: event loop, sockets, XCF |
-//! | `device` | TUN with offload |
+//! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
 
@@ -15,7 +15,7 @@ pub mod apps;
 pub mod cli;
 pub mod control;
 mod demo;
-mod device;
+pub mod device;
 mod dial;
 pub mod image;
 pub mod netstat;

@@ -178,6 +178,12 @@ fn signal(text: &str) -> Result<i32, String> {
 
 /// The command, whole.
 pub fn main() -> ExitCode {
+    // Details on request (RUST_LOG); what images say ends up in the lab's event log.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -60,11 +60,12 @@ impl Driver {
     pub fn new(
         shared: Arc<Shared>,
         own: IpAddr,
-        network: Option<(Device, Announcer)>,
+        network: Option<(Box<dyn Device>, Option<Announcer>)>,
         xcf: Box<dyn XcfLink>,
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         let (network, announcer) = network.unzip();
+        let announcer = announcer.flatten();
         Driver {
             shared,
             own,
@@ -270,7 +271,7 @@ impl Drop for Driver {
 
 /// Both links of an image.
 struct Links {
-    network: Option<Device>,
+    network: Option<Box<dyn Device>>,
     xcf: Box<dyn XcfLink>,
 }
 

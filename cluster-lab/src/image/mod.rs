@@ -21,10 +21,11 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::control::{self, Answer, FromImage, Question, Start, ToImage};
-use crate::device::{Device, Mode};
+use crate::device::{Mode, Tun};
 use crate::network;
+use announce::Announcer;
 use applications::Applications;
-use node::{Node, Plan, Story};
+use node::{NetworkLink, Node, Plan, Story};
 use xcf::{Exchange, UdpLink, XcfLink};
 
 pub use shared::Shared;
@@ -151,8 +152,8 @@ impl Host {
         let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
         let link = match (image.link, self.start.devices.get(name)) {
             (Some(address), Some(device)) => {
-                let open = Device::attach(device, mode).with_context(|| format!("device {device} cannot be opened"))?;
-                Some((address, device.clone(), open))
+                let tun = Tun::attach(device, mode).with_context(|| format!("device {device} cannot be opened"))?;
+                Some(NetworkLink { address, device: Box::new(tun), announcer: Some(Announcer::open(device)?) })
             }
             _ => None,
         };
@@ -215,3 +216,6 @@ impl Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

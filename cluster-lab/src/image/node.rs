@@ -25,10 +25,19 @@ const XCF_MAX_SUPER: u16 = 61_440;
 pub(super) struct Plan {
     pub name: String,
     pub xcf: IpAddr,
-    /// Address on the client network and the device that leads there.
-    pub link: Option<(IpAddr, String, Device)>,
+    /// Where it is on the client network, if it is there.
+    pub link: Option<NetworkLink>,
     pub mtu: u16,
     pub vipa: vipa::Config,
+}
+
+/// A link to the client network.
+pub(super) struct NetworkLink {
+    /// The image's address on it.
+    pub address: IpAddr,
+    pub device: Box<dyn Device>,
+    /// What makes DVIPAs known on it.
+    pub announcer: Option<Announcer>,
 }
 
 /// A running image.
@@ -70,12 +79,12 @@ impl Node {
         }
         let network = match link {
             None => None,
-            Some((address, interface, device)) => {
+            Some(NetworkLink { address, device, announcer }) => {
                 stack.home_mut().add(address, 32, Kind::Link);
                 let max_super = device.max_super();
-                stack.routes_mut().add_link(Link { id: NETWORK, name: interface.clone(), mtu, max_super });
+                stack.routes_mut().add_link(Link { id: NETWORK, name: "NETWORK".into(), mtu, max_super });
                 stack.routes_mut().replace(Route::default_for(own, NETWORK, None));
-                Some((device, Announcer::open(&interface)?))
+                Some((device, announcer))
             }
         };
         let shared = Shared::new(stack, vipa, clock);

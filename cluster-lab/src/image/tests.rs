@@ -1,0 +1,86 @@
+//! Images on links in memory: sockets, applications and the cluster, without the host's network.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use vipa::{Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+
+use super::node::{NetworkLink, Node, Plan};
+use super::socket::{TcpListener, TcpStream};
+use super::xcf::Exchange;
+use crate::apps;
+use crate::device::Memory;
+
+const DVIPA: [u8; 4] = [203, 0, 113, 1];
+
+fn image(number: u8, exchange: &Exchange, peers: &[u8], link: Option<Memory>, definitions: Definitions) -> Node {
+    let xcf = |number: u8| IpAddr::from([192, 0, 2, number]);
+    let vipa = vipa::Config {
+        peers: peers.iter().map(|peer| xcf(*peer)).collect(),
+        linked: link.is_some(),
+        definitions,
+        ..vipa::Config::new(format!("MVS{number}"), xcf(number), 1)
+    };
+    let link = link.map(|device| NetworkLink {
+        address: IpAddr::from([198, 51, 100, number]),
+        device: Box::new(device),
+        announcer: None,
+    });
+    let plan = Plan { name: format!("MVS{number}"), xcf: xcf(number), link, mtu: 1500, vipa };
+    let (stories, _) = mpsc::unbounded_channel();
+    Node::start(plan, Box::new(exchange.attach(xcf(number))), u64::from(number), stories).unwrap()
+}
+
+/// F7.142-150, R16: a client on one end of a link reaches an application on a stack that has no
+/// link of its own, through the routing stack; its answers leave through that stack too.
+async fn a_target_without_a_link_serves(max_super: u16) {
+    let (near, far) = Memory::pair(max_super);
+    let exchange = Exchange::default();
+    let definitions = Definitions {
+        defines: vec![Define { address: DVIPA.into(), prefix: 24, moveable: Moveable::Immediate }],
+        backups: Vec::new(),
+        distributes: vec![Distribute {
+            address: DVIPA.into(),
+            ports: Ports::List(vec![PortRange { first: 7, last: 7 }]),
+            targets: Targets::All,
+        }],
+    };
+    // The client is an image that knows no cluster.
+    let client = image(9, &Exchange::default(), &[], Some(near), Definitions::default());
+    let router = image(1, &exchange, &[2], Some(far), definitions);
+    let target = image(2, &exchange, &[1], None, Definitions::default());
+    let listener = TcpListener::bind(target.shared(), SocketAddr::from((DVIPA, 7)), Default::default()).unwrap();
+    let server = tokio::spawn(apps::echo(listener));
+    while router.shared().lock().vipa.dpt().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+
+    let stream = TcpStream::connect(client.shared(), None, SocketAddr::from((DVIPA, 7))).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), SocketAddr::from((DVIPA, 7)));
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let sent: Vec<u8> = (0..1_000_000u32).map(|index| (index % 251) as u8).collect();
+    let expected = sent.clone();
+    let writing = tokio::spawn(async move {
+        writer.write_all(&sent).await.unwrap();
+        // Half-close: the other direction goes on.
+        writer.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    reader.read_to_end(&mut received).await.unwrap();
+    writing.await.unwrap();
+    assert!(received == expected, "{} bytes came back", received.len());
+    server.abort();
+    let refused = TcpStream::connect(client.shared(), None, SocketAddr::from((DVIPA, 8))).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn with_super_segments() {
+    a_target_without_a_link_serves(60_000).await;
+}
+
+#[tokio::test]
+async fn without_super_segments() {
+    a_target_without_a_link_serves(0).await;
+}
