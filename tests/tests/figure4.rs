@@ -110,3 +110,29 @@ fn netstat_shows_the_tables() {
         lab.netstat("MVS1", "VCRT")["connections"].as_array().is_some_and(Vec::is_empty)
     });
 }
+
+/// Bytes go both ways unchanged, through devices with offload and through plain ones.
+#[test]
+fn bytes_arrive_as_they_were_sent() {
+    let pair = std::fs::read_to_string(tests::workspace().join("profiles/pair.ron")).expect("the profile");
+    let plain = pair.replacen("client: \"198.51.100.1\"", "client: \"198.51.100.1\", offload: false", 1);
+    assert_ne!(pair, plain);
+    let file = std::env::temp_dir().join(format!("plain-{}.ron", std::process::id()));
+    std::fs::write(&file, plain).expect("the profile can be written");
+    for profile in ["pair", file.to_str().expect("UTF-8")] {
+        let lab = Lab::up(profile);
+        let digest = tests::pattern_digest(20_000_000);
+        // Twice: each image serves once.
+        for _ in 0..2 {
+            let down = "curl -sS --max-time 60 http://203.0.113.1/bytes/20000000 | sha256sum";
+            assert!(tests::succeed(lab.exec("sh").args(["-c", down])).starts_with(&digest), "{profile}, down");
+        }
+        for _ in 0..2 {
+            let up = "curl -sS http://203.0.113.1/bytes/20000000 \
+                      | curl -sS --max-time 60 --data-binary @- http://203.0.113.1/sink";
+            let answer = tests::succeed(lab.exec("sh").args(["-c", up]));
+            assert_eq!(answer.trim(), format!("20000000 {digest}"), "{profile}, up");
+        }
+    }
+    std::fs::remove_file(file).expect("the profile goes");
+}
