@@ -38,6 +38,8 @@ pub enum Report {
         backups: Vec<BackupRow>,
         /// VIPADEFINE.
         defines: Vec<DefineRow>,
+        /// VIPARANGE.
+        ranges: Vec<RangeRow>,
         /// VIPADISTRIBUTE.
         distributes: Vec<DistributeRow>,
     },
@@ -89,6 +91,13 @@ mod rows {
     }
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct RangeRow {
+        pub address: IpAddr,
+        pub prefix: u8,
+        pub moveable: String,
+    }
+
+    #[derive(Clone, Debug, Serialize, Deserialize)]
     pub struct DistributeRow {
         pub address: IpAddr,
         pub ports: Vec<String>,
@@ -105,6 +114,10 @@ mod rows {
         pub origin: String,
         pub distribution: String,
         pub owner: Option<IpAddr>,
+        /// Round and rank of the ownership epoch.
+        pub epoch: (u64, u8),
+        /// The network is told to send packets for it here.
+        pub advertised: bool,
     }
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,7 +178,7 @@ impl fmt::Display for Report {
                     writeln!(f, "{}", format!("{:<16} {address:<16} {}", row.link, row.flag).trim_end())
                 })
             }
-            Report::Vipadcfg { backups, defines, distributes } => {
+            Report::Vipadcfg { backups, defines, ranges, distributes } => {
                 writeln!(f, "Dynamic VIPA Information:")?;
                 if !backups.is_empty() {
                     writeln!(f, "  VIPA Backup:")?;
@@ -178,6 +191,13 @@ impl fmt::Display for Report {
                     writeln!(f, "  VIPA Define:")?;
                 }
                 for row in defines {
+                    writeln!(f, "    IpAddr/PrefixLen: {}/{}", row.address, row.prefix)?;
+                    writeln!(f, "      Moveable: {}", row.moveable)?;
+                }
+                if !ranges.is_empty() {
+                    writeln!(f, "  VIPA Range:")?;
+                }
+                for row in ranges {
                     writeln!(f, "    IpAddr/PrefixLen: {}/{}", row.address, row.prefix)?;
                     writeln!(f, "      Moveable: {}", row.moveable)?;
                 }

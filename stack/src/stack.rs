@@ -390,9 +390,10 @@ impl Stack {
         self.tcp.abort(now, id, &mut self.pool);
     }
 
-    /// Resets every connection and releases its handle, as a stack does that ends in order.
-    pub fn tcp_abort_all(&mut self, now: Instant) {
-        self.tcp.abort_all(now, &mut self.pool);
+    /// Resets every connection and releases its handle, as a stack does that ends in order; with an
+    /// address only those that have it as their own.
+    pub fn tcp_abort_all(&mut self, now: Instant, local: Option<IpAddr>) {
+        self.tcp.abort_all(now, local, &mut self.pool);
     }
 
     /// The next datagram of a socket; `None` if there is none yet.

@@ -155,6 +155,21 @@ pub enum Action {
         /// Its life.
         incarnation: u64,
     },
+    /// Connections of this stack on the address are reset: it is not its own any more.
+    Break {
+        /// The DVIPA.
+        address: IpAddr,
+    },
+    /// More ports for connections from the DVIPA are there (R8).
+    PortsLeased {
+        /// The DVIPA.
+        dvipa: IpAddr,
+    },
+    /// The group does not take this stack in.
+    Refused {
+        /// By whom, and why.
+        why: String,
+    },
     /// A line for the event log.
     Event(Event),
     /// An orderly stop may end now.

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use crate::definitions::Definitions;
+use crate::guard::Guard;
 
 /// Identity, partners and limits of one stack.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// Largest control datagram, in bytes; at least 4,096 is used.
     pub mtu: usize,
+    /// A guard that is taken out, to see that it is missed. Only the simulator does that.
+    pub without: Option<Guard>,
 }
 
 impl Config {
@@ -44,6 +47,7 @@ impl Config {
             timing: Timing::default(),
             limits: Limits::default(),
             mtu: 32 * 1024,
+            without: None,
         }
     }
 }
@@ -72,6 +76,8 @@ pub struct Timing {
     /// First interval after which an unacknowledged control datagram is sent again; it doubles
     /// up to half a second.
     pub resend: Duration,
+    /// Between two audits of a router's tables (R15).
+    pub audit: Duration,
 }
 
 impl Default for Timing {
@@ -87,6 +93,7 @@ impl Default for Timing {
             grace: Duration::from_secs(2),
             half_open: Duration::from_secs(30),
             resend: Duration::from_millis(20),
+            audit: Duration::from_secs(10),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a VIPADynamic block says, once read.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The VIPADynamic block of one stack.
@@ -9,8 +10,17 @@ pub struct Definitions {
     pub defines: Vec<Define>,
     /// VIPABackup: this stack can take these over (D2).
     pub backups: Vec<Backup>,
+    /// VIPARange: an application's bind to one of these creates the DVIPA (D4).
+    pub ranges: Vec<Range>,
     /// VIPADISTribute: how connections to these are distributed (D3, D5).
     pub distributes: Vec<Distribute>,
+}
+
+impl Definitions {
+    /// The most specific VIPARange that `address` is in.
+    pub fn range_of(&self, address: IpAddr) -> Option<&Range> {
+        self.ranges.iter().filter(|range| range.contains(address)).max_by_key(|range| range.prefix)
+    }
 }
 
 /// When a DVIPA goes back to its primary.
@@ -45,11 +55,60 @@ pub struct Backup {
     pub create: Option<(Moveable, u8)>,
 }
 
+/// One VIPARange statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// An address of the range; its prefix is what counts.
+    pub address: IpAddr,
+    /// Length of the prefix that the mask gives.
+    pub prefix: u8,
+    /// MOVEable DISRUPTive: a DVIPA of the range does not move while the first application has it.
+    pub disruptive: bool,
+}
+
+impl Range {
+    /// Whether `address` is in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let differ = |width: u32, bits: u128| bits.checked_shr(width - u32::from(self.prefix).min(width)).unwrap_or(0);
+        match (self.address, address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => differ(32, u128::from(a.to_bits() ^ b.to_bits())) == 0,
+            (IpAddr::V6(a), IpAddr::V6(b)) => differ(128, a.to_bits() ^ b.to_bits()) == 0,
+            _ => false,
+        }
+    }
+}
+
+/// DISTMethod: which target gets a new connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest active connections for its WEIGHT.
+    WeightedActive(Weights),
+}
+
+/// WEIGHT of each target, by XCF address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weights(pub BTreeMap<IpAddr, u8>);
+
+impl Weights {
+    /// The weight of a target for which none is written.
+    pub const DEFAULT: u8 = 10;
+
+    /// The weight of the stack with XCF address `xcf`.
+    pub fn of(&self, xcf: IpAddr) -> u8 {
+        self.0.get(&xcf).copied().unwrap_or(Self::DEFAULT)
+    }
+}
+
 /// One VIPADISTribute statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribute {
     /// The DVIPA.
     pub address: IpAddr,
+    /// DISTMethod.
+    pub method: Method,
     /// PORT.
     pub ports: Ports,
     /// DESTIP.

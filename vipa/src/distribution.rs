@@ -86,12 +86,28 @@ impl Dpt {
     /// F7.144: the next current actual target after the last one, in the order of XCF addresses,
     /// among those that `eligible` accepts. It strictly cycles: n connections over m targets that
     /// stay give each n/m of them.
-    pub fn choose(&mut self, port: u16, eligible: impl Fn(StackId) -> bool) -> Option<StackId> {
+    ///
+    /// With a `weight`, among those for which connections by weight are fewest (WEIGHTEDACTIVE).
+    pub fn choose(
+        &mut self,
+        port: u16,
+        eligible: impl Fn(StackId) -> bool,
+        weight: Option<impl Fn(StackId) -> u8>,
+    ) -> Option<StackId> {
         let table = self.ports.get_mut(&port)?;
         let usable = |stack: &StackId, row: &Row| row.ready > 0 && eligible(*stack);
         let after = |stack: &StackId| table.last.is_none_or(|last| *stack > last);
-        let next = table.rows.iter().find(|(stack, row)| after(stack) && usable(stack, row));
-        let (chosen, _) = next.or_else(|| table.rows.iter().find(|(stack, row)| usable(stack, row)))?;
+        let in_turn = table.rows.iter().filter(|(stack, _)| after(stack));
+        let in_turn = in_turn.chain(table.rows.iter().filter(|(stack, _)| !after(stack)));
+        let mut candidates = in_turn.filter(|(stack, row)| usable(stack, row));
+        let (chosen, _) = match weight {
+            None => candidates.next()?,
+            // a / v < b / w, without division; of equals the first in turn.
+            Some(weight) => candidates.reduce(|best, other| {
+                let load = |of: (&StackId, &Row), by: &StackId| u64::from(of.1.active) * u64::from(weight(*by));
+                if load(other, best.0) < load(best, other.0) { other } else { best }
+            })?,
+        };
         let chosen = *chosen;
         table.last = Some(chosen);
         if let Some(row) = table.rows.get_mut(&chosen) {
@@ -127,6 +143,7 @@ mod tests {
     const A: StackId = StackId(1);
     const B: StackId = StackId(2);
     const C: StackId = StackId(3);
+    const ROUND_ROBIN: Option<fn(StackId) -> u8> = None;
 
     /// F7.144: 60 connections over three targets give 20 each.
     #[test]
@@ -135,10 +152,30 @@ mod tests {
         [C, A, B].into_iter().for_each(|stack| dpt.set_ready(60, stack, 1));
         let mut counts = BTreeMap::new();
         for _ in 0..60 {
-            *counts.entry(dpt.choose(60, |_| true).unwrap()).or_insert(0) += 1;
+            *counts.entry(dpt.choose(60, |_| true, ROUND_ROBIN).unwrap()).or_insert(0) += 1;
         }
         assert_eq!(counts, BTreeMap::from([(A, 20), (B, 20), (C, 20)]));
-        assert_eq!(dpt.choose(61, |_| true), None);
+        assert_eq!(dpt.choose(61, |_| true, ROUND_ROBIN), None);
+    }
+
+    /// I21: WEIGHTEDACTIVE keeps active connections in proportion to the weights, whatever ends.
+    #[test]
+    fn weights_are_kept() {
+        let weight = |stack: StackId| if stack == A { 30 } else { 10 };
+        let mut dpt = Dpt::default();
+        [A, B].into_iter().for_each(|stack| dpt.set_ready(60, stack, 1));
+        let open = |dpt: &mut Dpt, count: usize| {
+            for _ in 0..count {
+                let chosen = dpt.choose(60, |_| true, Some(weight)).unwrap();
+                dpt.entered(60, chosen);
+            }
+        };
+        let active = |dpt: &Dpt| dpt.rows().iter().map(|(_, _, row)| row.active).collect::<Vec<_>>();
+        open(&mut dpt, 40);
+        assert_eq!(active(&dpt), [30, 10]);
+        (0..20).for_each(|_| dpt.left(60, A));
+        open(&mut dpt, 20);
+        assert_eq!(active(&dpt), [30, 10]);
     }
 
     /// I14: only targets that listen and are reachable are chosen.
@@ -147,8 +184,8 @@ mod tests {
         let mut dpt = Dpt::default();
         [A, B, C].into_iter().for_each(|stack| dpt.set_ready(60, stack, 2));
         dpt.set_ready(60, B, 0);
-        assert_eq!([(); 3].map(|()| dpt.choose(60, |stack| stack != C).unwrap()), [A, A, A]);
-        assert_eq!(dpt.choose(60, |_| false), None);
+        assert_eq!([(); 3].map(|()| dpt.choose(60, |stack| stack != C, ROUND_ROBIN).unwrap()), [A, A, A]);
+        assert_eq!(dpt.choose(60, |_| false, ROUND_ROBIN), None);
     }
 
     /// R7: without listener the row is not chosen, but it counts its connections until the last

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::definitions::{Define, Definitions, Distribute, Moveable, Ports, Targets};
+use crate::audit::Tally;
+use crate::created::Created;
+use crate::crt::{Entry, Flow};
+use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Ports, Targets};
 use crate::distribution::Dpt;
+use crate::leases::Leases;
 use crate::membership::StackId;
 use crate::ownership::{Claim, Epoch, Standing};
 
@@ -27,11 +31,14 @@ pub(crate) struct Definition {
     pub prefix: Option<u8>,
     /// The stack's own VIPADISTribute (D3, D5).
     pub distribution: Option<Distribution>,
+    /// An application of the stack has made the DVIPA (D4).
+    pub created: Option<Created>,
 }
 
-/// Ports and candidate targets of a distributed DVIPA.
+/// How a DVIPA is distributed: method, ports and candidate targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Distribution {
+    pub method: Method,
     pub ports: Ports,
     pub targets: Targets,
 }
@@ -72,6 +79,13 @@ pub(crate) struct Dvipa {
     pub held: usize,
     /// The primary has been told that it may take back (MOVEable WHENIDLE).
     pub idle_told: bool,
+    /// CRT entries by the stack that they point to.
+    pub tallies: BTreeMap<StackId, Tally>,
+    /// Connections of this stack itself.
+    pub own: Tally,
+    /// Audits in a row that found a difference.
+    pub drifts: u8,
+    pub leases: Leases,
 }
 
 impl Dvipa {
@@ -90,6 +104,10 @@ impl Dvipa {
             marks: BTreeMap::new(),
             held: 0,
             idle_told: false,
+            tallies: BTreeMap::new(),
+            own: Tally::default(),
+            drifts: 0,
+            leases: Leases::default(),
         }
     }
 
@@ -117,6 +135,23 @@ impl Dvipa {
         explicit.or_else(inherited).or_else(|| self.claim.as_ref().map(|claim| claim.prefix)).unwrap_or(host)
     }
 
+    /// Whether the list that is in force names the stack with XCF address `xcf`.
+    pub fn has_target(&self, xcf: IpAddr) -> bool {
+        self.distribution().is_some_and(|distribution| distribution.targets.contains(xcf))
+    }
+
+    /// A connection was entered into the CRT (I21).
+    pub fn entered(&mut self, flow: &Flow, entry: &Entry) {
+        self.dpt.entered(flow.port, entry.target);
+        self.tallies.entry(entry.target).or_default().add(flow, entry.instance);
+    }
+
+    /// A connection was taken out of the CRT (I21).
+    pub fn left(&mut self, flow: &Flow, entry: &Entry) {
+        self.dpt.left(flow.port, entry.target);
+        self.tallies.entry(entry.target).or_default().subtract(flow, entry.instance);
+    }
+
     /// Whether connections to `port` are distributed, rather than taken by the owner itself.
     pub fn distributes(&self, port: u16) -> bool {
         self.distribution().is_some_and(|distribution| distribution.ports.contains(port))
@@ -132,7 +167,7 @@ impl Dvipa {
 
 /// The definitions of a profile, one for each DVIPA, in the order in which it names them.
 pub(crate) fn by_address(definitions: &Definitions) -> Vec<(IpAddr, Definition)> {
-    let Definitions { defines, backups, distributes } = definitions;
+    let Definitions { defines, backups, ranges: _, distributes } = definitions;
     let mut table: Vec<(IpAddr, Definition)> = Vec::new();
     for Define { address, prefix, moveable } in defines {
         let definition = slot(&mut table, *address);
@@ -153,8 +188,9 @@ pub(crate) fn by_address(definitions: &Definitions) -> Vec<(IpAddr, Definition)>
             definition.prefix = Some(prefix);
         }
     }
-    for Distribute { address, ports, targets } in distributes {
-        slot(&mut table, *address).distribution = Some(Distribution { ports: ports.clone(), targets: targets.clone() });
+    for Distribute { address, method, ports, targets } in distributes {
+        let (method, ports, targets) = (method.clone(), ports.clone(), targets.clone());
+        slot(&mut table, *address).distribution = Some(Distribution { method, ports, targets });
     }
     table
 }

@@ -79,6 +79,43 @@ pub enum Event {
         /// Who does.
         owner: String,
     },
+    /// This stack routes for a DVIPA by another list than before (D6).
+    Relisted {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Its ownership epoch from now on.
+        epoch: Epoch,
+    },
+    /// Nobody routes for a DVIPA any more: it was given up, and nobody else can have it.
+    Released {
+        /// The DVIPA.
+        dvipa: IpAddr,
+    },
+    /// Another stack may not join.
+    Refused {
+        /// Its XCF address.
+        stack: String,
+        /// Why.
+        why: String,
+    },
+    /// This stack may not join.
+    RefusedBy {
+        /// Who says so.
+        stack: String,
+        /// Why.
+        why: String,
+    },
+    /// Two stacks claim the same rank for a DVIPA: one of them does not count.
+    RankRefused {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// The rank, 255 for VIPADEFINE.
+        rank: u8,
+        /// The stack that does not count.
+        refused: String,
+        /// The stack that has the rank.
+        holder: String,
+    },
     /// F8.166: an application of a target listens now.
     TargetReady {
         /// DVIPA and port.
@@ -122,6 +159,13 @@ impl fmt::Display for Event {
                 write!(f, "hands {dvipa} with {connections} connections to {to}")
             }
             Event::SteppedDown { dvipa, owner } => write!(f, "no longer routes for {dvipa}: {owner} does"),
+            Event::Relisted { dvipa, epoch } => write!(f, "routes for {dvipa} by its new list (epoch {epoch})"),
+            Event::Released { dvipa } => write!(f, "gives {dvipa} up: nobody routes for it now"),
+            Event::Refused { stack, why } => write!(f, "refuses the stack at {stack}: {why}"),
+            Event::RefusedBy { stack, why } => write!(f, "is refused by {stack}: {why}"),
+            Event::RankRefused { dvipa, rank, refused, holder } => {
+                write!(f, "refuses {refused} for {dvipa}: {holder} has rank {rank} already")
+            }
             Event::TargetReady { server, stack } => write!(f, "{stack} serves {server}"),
             Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),
             Event::Resynchronised { stack } => write!(f, "too much waited for {stack}: starting afresh with it"),

@@ -12,6 +12,7 @@ use stack::{Instant, Packet};
 use crate::action::{Action, Disposition, DropReason, Origin};
 use crate::crt::Flow;
 use crate::dvipa::DvipaId;
+use crate::guard::Guard;
 use crate::membership::StackId;
 use crate::vipa::Vipa;
 use crate::wire::message::Message;
@@ -109,7 +110,7 @@ impl Hold {
 }
 
 impl Vipa {
-    /// Keeps a packet until [`resume`](Vipa::resume), an answer, or the end of its time.
+    /// Keeps a packet until [`reexamine`](Vipa::reexamine), an answer, or the end of its time.
     pub(crate) fn keep(&mut self, flow: Flow, packet: Packet, origin: Origin, segment: &Segment) -> Disposition {
         let limits = &self.config.limits;
         let until = self.now + self.config.timing.hold;
@@ -142,7 +143,7 @@ impl Vipa {
             return self.keep(flow, packet, origin, segment);
         }
         let pending = only.map_or_else(|| self.live_peers(), |stack| BTreeSet::from([stack]));
-        let unsure = only.is_none() && self.may_hold_unseen(self.now);
+        let unsure = only.is_none() && self.may_hold_unseen(self.now) && self.guards(Guard::Silent);
         if pending.is_empty() {
             // Nobody to ask: this stack's own tables are the whole truth, or nothing is certain.
             if unsure {
@@ -208,13 +209,14 @@ impl Vipa {
 
     /// A stack will not answer any more; if it is dead, it does not hold anything either.
     pub(crate) fn no_answer(&mut self, stack: StackId, dead: bool) {
+        let sure = self.guards(Guard::Silent);
         let asked =
             |waiting: &Waiting| waiting.question.as_ref().is_some_and(|question| question.pending.contains(&stack));
         for flow in self.hold.select(|_, waiting| asked(waiting)) {
             let Some(question) = self.hold.flows.get_mut(&flow).and_then(|waiting| waiting.question.as_mut()) else {
                 continue;
             };
-            question.unsure |= !dead;
+            question.unsure |= !dead && sure;
             question.pending.remove(&stack);
             if question.pending.is_empty() {
                 self.conclude(flow);
@@ -240,7 +242,7 @@ impl Vipa {
     }
 
     /// This stack's standing for a DVIPA has changed: what waits is looked at again.
-    pub(crate) fn resume(&mut self, id: DvipaId) {
+    pub(crate) fn reexamine(&mut self, id: DvipaId) {
         for flow in self.hold.select(|flow, _| flow.dvipa == id) {
             let Some(waiting) = self.hold.take(&flow) else { continue };
             waiting.packets.into_iter().for_each(|held| self.replay(held));

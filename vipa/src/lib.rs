@@ -11,22 +11,32 @@
 //! | `tables`, `crt`, `distribution` | the router's tables and what feeds them (Figure 8) |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
+//! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
+//! | `profile`, `group` | what an operator changes while the stack runs |
+//! | `leases` | ports for connections from a DVIPA (R8) |
+//! | `audit` | repairing whatever has drifted (R15) |
 //! | `takeback` | how it goes to another stack without a gap (Figure 10) |
 //! | `membership` | who is alive |
 //! | `session` | control messages once and in order over a network that loses them |
 //! | [`wire`] | what all of that looks like on XCF |
 
 mod action;
+mod audit;
 mod config;
+mod created;
 mod crt;
 pub mod definitions;
 mod distribution;
 mod dvipa;
 mod event;
 mod fragments;
+mod group;
+mod guard;
 mod hold;
+mod leases;
 mod membership;
 mod ownership;
+mod profile;
 mod report;
 mod router;
 mod session;
@@ -39,8 +49,14 @@ pub mod wire;
 
 pub use action::{Action, Disposition, DropReason, Origin};
 pub use config::{Config, Limits, Timing};
-pub use definitions::{Backup, Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+pub use created::{Conflict, Creation, Outcome};
+pub use definitions::{
+    Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights,
+};
 pub use event::Event;
+pub use guard::Guard;
+pub use leases::PortLease;
 pub use membership::Contact;
 pub use ownership::Epoch;
+pub use profile::{Quiesce, Refusal};
 pub use vipa::Vipa;

@@ -7,13 +7,13 @@
 //! nothing and gets no new connections, but what it holds is not given up for a long time. And a
 //! stack that was itself paused does not blame the others for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use stack::Instant;
 
 use crate::action::Action;
-use crate::dvipa::DvipaId;
+use crate::dvipa::{Definition, DvipaId};
 use crate::event::Event;
 use crate::session::Session;
 use crate::vipa::Vipa;
@@ -46,6 +46,10 @@ pub(crate) struct Peer {
     pub session: Session,
     /// Its complete VIPA list has come in this session.
     pub listed: bool,
+    /// The list that is just coming in.
+    pub draft: BTreeMap<IpAddr, Definition>,
+    /// Its life that was refused.
+    pub refused: Option<u64>,
     /// Its life that [`Action::PeerUp`] told of.
     pub announced: Option<u64>,
     /// Since when it is silent, or was never heard.
@@ -81,6 +85,8 @@ impl Peer {
             contact: Contact::None,
             session,
             listed: false,
+            draft: BTreeMap::new(),
+            refused: None,
             announced: None,
             since: now,
             heard_at: now,
@@ -229,6 +235,8 @@ impl Vipa {
     pub(crate) fn listed(&mut self, stack: StackId) {
         if let Some(peer) = self.peers.get_mut(&stack) {
             peer.listed = true;
+            let (draft, incarnation) = (core::mem::take(&mut peer.draft), peer.announced.unwrap_or(0));
+            self.replace_definitions(stack, incarnation, draft);
         }
         if !self.discovered && self.peers.values().all(|peer| peer.listed) {
             self.discovered = true;

@@ -26,6 +26,7 @@ use crate::crt::{Entry, Evidence};
 use crate::definitions::Moveable;
 use crate::dvipa::{Definition, Distribution, Dvipa, DvipaId, PRIMARY};
 use crate::event::Event;
+use crate::guard::Guard;
 use crate::membership::StackId;
 use crate::takeback::{Gathering, Release};
 use crate::vipa::Vipa;
@@ -61,6 +62,8 @@ pub(crate) enum Phase {
     TakingBack { from: IpAddr },
     /// Advertised, tables complete.
     Active,
+    /// Given up, and nobody else can have it now: nobody routes.
+    Released,
 }
 
 /// A stack's claim on a DVIPA, and the list it goes by.
@@ -132,7 +135,7 @@ impl Vipa {
 
     /// The owner by the highest claim, if it is this stack or a peer that is up.
     pub(crate) fn live_owner(&self, id: DvipaId) -> Option<StackId> {
-        let claim = self.dvipa(id).claim.as_ref()?;
+        let claim = self.dvipa(id).claim.as_ref().filter(|claim| claim.phase != Phase::Released)?;
         if self.is_mine(claim) {
             return Some(self.me);
         }
@@ -143,51 +146,114 @@ impl Vipa {
 
     /// Whether an owner that this stack has no contact with may well be alive.
     fn is_owner_elsewhere(&self, claim: &Claim) -> bool {
+        if claim.phase == Phase::Released {
+            return false;
+        }
         let Some(peer) = self.stack_of(claim.owner).and_then(|stack| self.peers.get(&stack)) else { return false };
         // One that is up in another life has lost what it owned; it claims anew, or another does.
         !peer.is_up() && !peer.session.is_over(claim.incarnation) && self.is_vouched(peer)
     }
 
-    /// The stack that is to own the DVIPA once its owner is gone or leaves: of those in contact,
-    /// with a network link and not about to stop, the highest in rank (F9.201).
-    pub(crate) fn best(&self, id: DvipaId) -> Option<StackId> {
+    /// Whether a stack may own the DVIPA: it has a network link, is not about to stop, and its
+    /// profile or an application of it says so.
+    fn may_own(&self, id: DvipaId, stack: StackId) -> bool {
         let dvipa = self.dvipa(id);
-        let seen = dvipa.claim.is_some();
-        let may = |stack: StackId, definition: &Definition| {
-            // z/OS: a plain backup does not create a DVIPA that was never active anywhere.
-            let creates = seen || definition.rank == PRIMARY || definition.create;
-            let fit = match self.peers.get(&stack) {
-                Some(peer) => peer.is_up() && peer.linked && !peer.leaving,
-                None => self.config.linked && self.leaving.is_none(),
-            };
-            definition.rank > 0 && creates && fit
+        let Some(definition) = dvipa.definitions.get(&stack).filter(|definition| definition.rank > 0) else {
+            return false;
         };
-        let fit = dvipa.definitions.iter().filter(|(stack, definition)| may(**stack, definition));
-        fit.max_by_key(|(_, definition)| definition.rank).map(|(stack, _)| *stack)
+        // z/OS: a plain backup does not create a DVIPA that was never active anywhere.
+        let creates = dvipa.claim.is_some() || definition.rank == PRIMARY || definition.create;
+        let fit = match self.peers.get(&stack) {
+            Some(peer) => peer.is_up() && peer.linked && !peer.leaving,
+            None => self.config.linked && self.leaving.is_none(),
+        };
+        creates && fit && self.outranked(id, stack).is_none()
     }
 
-    /// Looks at one DVIPA after a change: claims it if that falls to this stack.
+    /// Of two stacks that may own a DVIPA the one with the greater right does: the higher rank, and
+    /// of a range's DVIPA the later maker.
+    fn right(&self, id: DvipaId, stack: StackId) -> (u8, u64, StackId) {
+        let definition = self.dvipa(id).definitions.get(&stack);
+        let since = definition.and_then(|definition| definition.created).map_or(0, |created| created.since);
+        (definition.map_or(0, |definition| definition.rank), since, stack)
+    }
+
+    /// The stack that is to own the DVIPA once its owner is gone or leaves: of those in contact
+    /// that may, the one with the greatest right (F9.201).
+    pub(crate) fn best(&self, id: DvipaId) -> Option<StackId> {
+        let able = self.dvipa(id).definitions.keys().copied().filter(|stack| self.may_own(id, *stack));
+        able.max_by_key(|stack| self.right(id, *stack))
+    }
+
+    /// Looks at one DVIPA after a change: claims it if that falls to this stack, gives it up if
+    /// nobody may own it any more, and brings the list up to date by which it is distributed.
     pub(crate) fn consider(&mut self, id: DvipaId) {
-        if !self.discovered || self.best(id) != Some(self.me) {
+        if !self.discovered {
             return;
         }
-        let dvipa = self.dvipa(id);
-        let Some(claim) = &dvipa.claim else { return self.claim(id, Phase::Rebuilding) };
-        match self.live_owner(id) {
-            Some(owner) if owner == self.me => {}
-            Some(owner) => {
-                let definition = dvipa.definitions.get(&self.me);
-                let primary = definition
-                    .is_some_and(|definition| definition.rank == PRIMARY && definition.moveable == Moveable::Immediate);
-                let leaves = self.peers.get(&owner).is_some_and(|peer| peer.leaving);
-                // One takeback at a time: what is being taken back has no complete tables yet.
-                if claim.phase == Phase::Active && (leaves || primary && claim.epoch.rank != PRIMARY) {
-                    self.take_back(id, owner);
-                }
-            }
+        let (best, owner) = (self.best(id), self.live_owner(id));
+        if owner == Some(self.me) {
+            return match best {
+                None if self.leaving.is_none() => self.release(id),
+                _ => self.relist(id),
+            };
+        }
+        if best != Some(self.me) {
+            return;
+        }
+        let Some(claim) = &self.dvipa(id).claim else { return self.claim(id, Phase::Rebuilding) };
+        match owner {
+            // One takeback at a time: what is being taken back has no complete tables yet.
+            Some(owner) if claim.phase == Phase::Active && self.takes_back(id, owner) => self.take_back(id, owner),
+            Some(_) => {}
             None if self.is_owner_elsewhere(claim) => {}
             None => self.claim(id, Phase::Rebuilding),
         }
+    }
+
+    /// Whether this stack, which has the greatest right to the DVIPA, takes it from a live owner.
+    fn takes_back(&self, id: DvipaId, owner: StackId) -> bool {
+        let dvipa = self.dvipa(id);
+        let (mine, theirs) = (dvipa.definitions.get(&self.me), dvipa.definitions.get(&owner));
+        // Until its list has come, nobody knows whether it may own the DVIPA.
+        let listed = self.peers.get(&owner).is_some_and(|peer| peer.listed);
+        let leaves = self.peers.get(&owner).is_some_and(|peer| peer.leaving);
+        let primary = mine.is_some_and(|mine| mine.rank == PRIMARY && mine.moveable == Moveable::Immediate);
+        let made = |one: Option<&Definition>| one.is_some_and(|one| one.created.is_some());
+        let later = made(mine) && made(theirs) && self.right(id, self.me) > self.right(id, owner);
+        let primary = primary && dvipa.claim.as_ref().is_some_and(|claim| claim.epoch.rank != PRIMARY);
+        leaves || listed && (!self.may_own(id, owner) || later) || primary
+    }
+
+    /// D6: the list or the prefix by which this stack routes has changed: it claims again, with its
+    /// tables as they are.
+    fn relist(&mut self, id: DvipaId) {
+        let me = self.me;
+        let dvipa = self.dvipa_mut(id);
+        if !matches!(dvipa.standing, Standing::Active) {
+            return;
+        }
+        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        let Some(claim) = &mut dvipa.claim else { return };
+        if (claim.prefix, &claim.distribution) == (prefix, &distribution) {
+            return;
+        }
+        claim.epoch.round += 1;
+        (claim.prefix, claim.distribution) = (prefix, distribution);
+        let (address, epoch) = (dvipa.address, claim.epoch);
+        dvipa.epoch = epoch;
+        self.event(Event::Relisted { dvipa: address, epoch });
+        for (port, stack, _) in self.dvipa(id).dpt.rows() {
+            if stack == me {
+                self.dvipa_mut(id).dpt.set_ready(port, me, 0);
+            }
+        }
+        for (port, listeners) in self.listeners_on(id) {
+            self.dvipa_mut(id).dpt.set_ready(port, me, listeners);
+        }
+        self.update_home(id);
+        self.announce(id);
+        self.reexamine(id);
     }
 
     /// Begins to take the DVIPA from the live stack `from`, without a gap (F10.300).
@@ -200,13 +266,17 @@ impl Vipa {
         let awaiting = self.live_peers();
         let from = match phase {
             Phase::TakingBack { from } => self.stack_of(from),
-            Phase::Rebuilding | Phase::Active => None,
+            Phase::Rebuilding | Phase::Active | Phase::Released => None,
         };
         let (owner, incarnation) = (self.config.xcf, self.config.incarnation);
         let until = now + self.config.timing.rebuild_wait;
         let dvipa = self.dvipa_mut(id);
         let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
-        let rank = dvipa.definitions.get(&me).map_or(0, |definition| definition.rank);
+        let rank = dvipa.definitions.get(&me).map_or(0, |definition| match definition.created {
+            // A sysplex has 32 systems: this tells those apart that claim in the same round.
+            Some(_) => (me.0 + 1).min(u16::from(PRIMARY - 1)) as u8,
+            None => definition.rank,
+        });
         let epoch = Epoch { round: before.round + 1, rank };
         let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
         dvipa.acting = from.map(|stack| (stack, before));
@@ -214,6 +284,7 @@ impl Vipa {
         dvipa.epoch = epoch;
         dvipa.idle_told = false;
         dvipa.standing = Standing::Gathering(Gathering::new(awaiting, until, from.map(Release::new)));
+        dvipa.leases.begin(me);
         let address = dvipa.address;
         for stack in self.stack_ids() {
             self.dvipa_mut(id).dpt.clear_ready(stack);
@@ -280,7 +351,10 @@ impl Vipa {
         let missing = missing.into_iter().map(|stack| self.label_of(stack)).collect();
         self.event(Event::Active { dvipa: address, epoch, connections, missing });
         self.announce(id);
-        self.resume(id);
+        self.reexamine(id);
+        self.want_block(id);
+        self.relist(id);
+        self.sweep_created();
     }
 
     /// A claim was heard, from its owner or from another stack that knows of it.
@@ -289,7 +363,9 @@ impl Vipa {
         let dvipa = self.dvipa(id);
         let order = claim.order().cmp(&dvipa.claim.as_ref().map_or((Epoch::NONE, 0), Claim::order));
         match order {
-            core::cmp::Ordering::Less => self.contradict(from, id, &claim),
+            core::cmp::Ordering::Less if self.guards(Guard::Epoch) => self.contradict(from, id, &claim),
+            core::cmp::Ordering::Less if own => {}
+            core::cmp::Ordering::Less => self.follow(id, claim),
             core::cmp::Ordering::Equal if !own => self.hear_phase(id, claim.phase),
             core::cmp::Ordering::Equal => {}
             core::cmp::Ordering::Greater => self.follow(id, claim),
@@ -345,6 +421,8 @@ impl Vipa {
         let dvipa = self.dvipa_mut(id);
         let Some(claim) = &mut dvipa.claim else { return };
         let further = match (claim.phase, phase) {
+            (Phase::Released, _) => false,
+            (_, Phase::Released) => true,
             (Phase::Active, _) => false,
             (Phase::Rebuilding, _) => phase == Phase::Active,
             (Phase::TakingBack { .. }, _) => !matches!(phase, Phase::TakingBack { .. }),
@@ -357,6 +435,9 @@ impl Vipa {
         if dvipa.standing.collects() {
             self.step_down(id);
         }
+        if phase == Phase::Active {
+            self.want_block(id);
+        }
         self.check_left();
         self.consider(id);
     }
@@ -366,7 +447,7 @@ impl Vipa {
         let (me, xcf) = (self.me, self.config.xcf);
         let from = match claim.phase {
             Phase::TakingBack { from } => self.stack_of(from),
-            Phase::Rebuilding | Phase::Active => None,
+            Phase::Rebuilding | Phase::Active | Phase::Released => None,
         };
         let owner = self.stack_of(claim.owner).filter(|_| claim.owner != xcf);
         let dvipa = self.dvipa_mut(id);
@@ -388,7 +469,7 @@ impl Vipa {
 
     /// F10.310: this stack is not the owner any more. What still reaches it is sent on for a while.
     fn step_down(&mut self, id: DvipaId) {
-        let until = self.now + self.config.timing.grace;
+        let until = if self.guards(Guard::Grace) { self.now + self.config.timing.grace } else { self.now };
         let owner = self.dvipa(id).claim.as_ref().and_then(|claim| self.stack_of(claim.owner));
         let owner = owner.filter(|owner| *owner != self.me);
         // A yielding stack has handed everything over already.
@@ -411,7 +492,7 @@ impl Vipa {
         }
         self.event(Event::SteppedDown { dvipa: address, owner: owner.unwrap_or_else(|| "a later life".to_owned()) });
         self.update_home(id);
-        self.resume(id);
+        self.reexamine(id);
     }
 
     /// Former owners whose time is over clean their tables (F10.310).
@@ -422,6 +503,7 @@ impl Vipa {
                 self.crt.retain(|flow, _| flow.dvipa != id);
                 let dvipa = self.dvipa_mut(id);
                 dvipa.dpt.clear();
+                dvipa.tallies.clear();
                 dvipa.standing = Standing::Standby;
                 self.update_home(id);
             }
@@ -432,8 +514,9 @@ impl Vipa {
     /// internal (F6.126), and so has a stack that still holds connections on it.
     pub(crate) fn update_home(&mut self, id: DvipaId) {
         let (me, xcf) = (self.me, self.config.xcf);
+        let bound = self.created.get(&self.dvipa(id).address).is_some_and(|own| own.bound);
         let dvipa = self.dvipa_mut(id);
-        let target = dvipa.distribution().is_some_and(|distribution| distribution.targets.contains(xcf));
+        let target = dvipa.has_target(xcf) || bound;
         let needed = match dvipa.standing {
             Standing::Gathering(_) | Standing::Active | Standing::Yielding => Some(false),
             Standing::Former { .. } => Some(true),

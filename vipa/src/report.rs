@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use stack::Instant;
 
+use crate::created::Creation;
 use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions::Ports;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
-use crate::ownership::Epoch;
+use crate::ownership::{Epoch, Phase};
 use crate::vipa::Vipa;
 use crate::wire::message::{Connection, Message};
 
@@ -35,9 +36,15 @@ impl Vipa {
             }
         }
         self.listeners_changed(address, port);
+        // A DVIPA that a bind has made goes with the last socket bound to it.
+        if let Some(address) = address.filter(|address| self.created.contains_key(address))
+            && !self.listeners.keys().any(|(_, bound)| *bound == Some(address))
+        {
+            self.delete(now, address, Creation::Bind);
+        }
     }
 
-    fn listeners_changed(&mut self, address: Option<IpAddr>, port: u16) {
+    pub(crate) fn listeners_changed(&mut self, address: Option<IpAddr>, port: u16) {
         for id in self.dvipa_ids() {
             let dvipa = self.dvipa(id);
             if address.is_some_and(|address| address != dvipa.address) || !self.serves(id, port) {
@@ -62,6 +69,9 @@ impl Vipa {
     /// How many applications of this stack are ready for connections to the DVIPA and port. Where
     /// every port is distributed, only those count that are bound to the DVIPA itself (D3).
     fn ready(&self, id: DvipaId, port: u16) -> u16 {
+        if self.quiesced.covers(port) {
+            return 0;
+        }
         let dvipa = self.dvipa(id);
         let count = |address| self.listeners.get(&(port, address)).copied().unwrap_or(0);
         let bound = count(Some(dvipa.address));
@@ -91,9 +101,15 @@ impl Vipa {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let (id, me) = (flow.dvipa, self.me);
-        if self.local.insert(flow, instance).is_none() {
-            self.dvipa_mut(id).held += 1;
-            self.update_home(id);
+        let before = self.local.insert(flow, instance);
+        let dvipa = self.dvipa_mut(id);
+        dvipa.own.add(&flow, instance);
+        match before {
+            Some(before) => dvipa.own.subtract(&flow, before),
+            None => {
+                dvipa.held += 1;
+                self.update_home(id);
+            }
         }
         let entered = self.entered.remove(&flow).filter(|(known, _)| passive && *known == instance);
         if self.dvipa(id).standing.collects() {
@@ -121,7 +137,11 @@ impl Vipa {
             self.local.remove(&flow);
             let dvipa = self.dvipa_mut(id);
             dvipa.held = dvipa.held.saturating_sub(1);
+            dvipa.own.subtract(&flow, instance);
             self.update_home(id);
+            if !self.created.is_empty() {
+                self.sweep_created();
+            }
         }
         self.connection_ended(self.me, flow, instance);
         for (router, _) in self.routers(id) {
@@ -164,7 +184,8 @@ impl Vipa {
     /// stack that still routes (F9.204).
     fn routers(&self, id: DvipaId) -> impl Iterator<Item = (StackId, Epoch)> + use<> {
         let dvipa = self.dvipa(id);
-        let owner = dvipa.claim.as_ref().and_then(|claim| Some((self.stack_of(claim.owner)?, claim.epoch)));
+        let claim = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released);
+        let owner = claim.and_then(|claim| Some((self.stack_of(claim.owner)?, claim.epoch)));
         let me = self.me;
         [owner, dvipa.acting].into_iter().flatten().filter(move |(stack, _)| *stack != me)
     }
@@ -190,8 +211,18 @@ impl Vipa {
             target: self.config.xcf,
             half_open: false,
         }));
+        let blocks: Vec<u16> = self.dvipa(id).leases.own().collect();
+        if !blocks.is_empty() {
+            messages.push(Message::Leased { dvipa, epoch, blocks });
+        }
         messages.push(Message::ReportEnd { dvipa, epoch });
         messages.iter().for_each(|message| self.tell(router, message));
+        self.want_block(id);
+    }
+
+    /// Whether this stack reports to `router`, as the owner with this epoch.
+    pub(crate) fn reports_to(&self, id: DvipaId, router: StackId, epoch: Epoch) -> bool {
+        self.routers(id).any(|known| known == (router, epoch))
     }
 
     /// All reports for one router, at the start of a session with it.

@@ -6,8 +6,9 @@ use stack::{Instant, Packet};
 
 use crate::action::{Disposition, DropReason, Origin};
 use crate::crt::{Entry, Evidence, Flow};
-use crate::definitions;
+use crate::definitions::{self, Method, Weights};
 use crate::dvipa::DvipaId;
+use crate::guard::Guard;
 use crate::membership::StackId;
 use crate::ownership::Standing;
 use crate::vipa::Vipa;
@@ -44,6 +45,7 @@ impl Vipa {
 
     /// [`route`](Vipa::route) at the present time.
     pub(crate) fn dispose(&mut self, packet: Packet, origin: Origin) -> Disposition {
+        let origin = self.unmark(origin);
         // What is no IP packet is the stack's to count.
         let Some(view) = View::of(packet.bytes()) else { return Disposition::Local(packet) };
         // F7.140
@@ -95,6 +97,16 @@ impl Vipa {
             self.first_fragment(&view, fragment);
         }
         disposition
+    }
+
+    /// The packet's marks, unless the guard that minds them is taken out.
+    fn unmark(&self, origin: Origin) -> Origin {
+        match origin {
+            Origin::Xcf { from, header } if !self.guards(Guard::Forwarded) => {
+                Origin::Xcf { from, header: DataHeader { hop: Hop::ToRouter, ..header } }
+            }
+            origin => origin,
+        }
     }
 
     /// A packet for an address that is no DVIPA as far as this stack knows.
@@ -176,9 +188,11 @@ impl Vipa {
         }
         match &self.dvipa(flow.dvipa).standing {
             Standing::Gathering(_) | Standing::Active if segment.resets() => Verdict::Drop(DropReason::StrayReset),
-            Standing::Gathering(_) => Verdict::Hold,
+            Standing::Gathering(_) if self.guards(Guard::Hold) => Verdict::Hold,
+            Standing::Gathering(_) => Verdict::Reset,
             Standing::Active if segment.opens() => self.choose(flow, segment.sequence),
-            Standing::Active => Verdict::Ask { only: None },
+            Standing::Active if self.guards(Guard::Ask) => Verdict::Ask { only: None },
+            Standing::Active => Verdict::Reset,
             Standing::Yielding | Standing::Former { .. } | Standing::Standby => {
                 self.judge_elsewhere(flow, from_network)
             }
@@ -192,7 +206,7 @@ impl Vipa {
         }
         match self.live_owner(flow.dvipa) {
             // I18: what another stack has passed on is not passed on again by one that is no router.
-            _ if !from_network => Verdict::Drop(DropReason::NotRouter),
+            _ if !from_network && self.guards(Guard::Forwarded) => Verdict::Drop(DropReason::NotRouter),
             Some(owner) if owner != self.me => Verdict::Router(owner),
             _ => Verdict::Drop(DropReason::NoOwner),
         }
@@ -235,7 +249,7 @@ impl Vipa {
     fn choose(&mut self, flow: &Flow, instance: u32) -> Verdict {
         let (id, me, port) = (flow.dvipa, self.me, flow.port);
         let target = if self.dvipa(id).distributes(port) {
-            let Vipa { dvipas, peers, leaving, .. } = self;
+            let Vipa { dvipas, peers, leaving, addresses, .. } = self;
             // I14: a target that can be reached and does not stop.
             let eligible = |stack: StackId| match peers.get(&stack) {
                 Some(peer) => peer.is_up() && !peer.leaving,
@@ -243,7 +257,18 @@ impl Vipa {
             };
             let dvipa = &mut dvipas[usize::from(id.0)];
             let every = dvipa.distribution().is_some_and(|list| list.ports == definitions::Ports::Every);
-            match dvipa.dpt.choose(port, eligible) {
+            let Some(list) = dvipa.claim.as_ref().and_then(|claim| claim.distribution.as_ref()) else {
+                return Verdict::Reset;
+            };
+            let xcf = |stack: StackId| addresses.get(usize::from(stack.0)).copied();
+            let eligible = |stack: StackId| eligible(stack) && xcf(stack).is_some_and(|xcf| list.targets.contains(xcf));
+            let weight = match &list.method {
+                Method::RoundRobin => None,
+                Method::WeightedActive(weights) => {
+                    Some(|stack: StackId| xcf(stack).map_or(Weights::DEFAULT, |xcf| weights.of(xcf)))
+                }
+            };
+            match dvipa.dpt.choose(port, eligible, weight) {
                 Some(target) => target,
                 // Where every port is distributed, servers bound to any address are the owner's own.
                 None if every => me,

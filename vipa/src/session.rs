@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use stack::Instant;
 
+use crate::guard::Guard;
 use crate::wire::control::{Header, SessionId};
 use crate::wire::message::Message;
 
@@ -66,6 +67,7 @@ pub(crate) struct Session {
 
     body: usize,
     bound: usize,
+    without: Option<Guard>,
     /// Datagrams that were sent again.
     pub resent: u64,
 }
@@ -105,8 +107,14 @@ impl Session {
             acknowledge: false,
             body: mtu.max(4096) - Header::LEN,
             bound,
+            without: None,
             resent: 0,
         }
+    }
+
+    /// The same without a guard.
+    pub fn without(self, guard: Option<Guard>) -> Self {
+        Session { without: guard, ..self }
     }
 
     /// Whether both sides know each other's session.
@@ -146,7 +154,8 @@ impl Session {
     /// Takes a datagram's header and messages; `hello` tells that the messages begin with HELLO.
     pub fn receive(&mut self, now: Instant, header: &Header, messages: &[u8], hello: bool) -> Arrival {
         let Header { sender, receiver, sequence, acknowledgment } = *header;
-        if self.is_over(sender.incarnation) || self.theirs.is_some_and(|theirs| sender < theirs) {
+        let former = self.is_over(sender.incarnation) || self.theirs.is_some_and(|theirs| sender < theirs);
+        if former && self.without != Some(Guard::Incarnation) {
             return Arrival::Stale;
         }
         if self.theirs != Some(sender) {
@@ -171,6 +180,11 @@ impl Session {
             return Arrival::Unsequenced;
         }
         self.acknowledge = true;
+        if self.without == Some(Guard::Sequence) {
+            self.received = self.received.max(sequence);
+            self.ready.push_back(messages.to_vec());
+            return Arrival::Sequenced;
+        }
         if sequence <= self.received || sequence > self.received + WINDOW {
             return Arrival::Taken;
         }
@@ -277,6 +291,18 @@ impl Session {
         self.acknowledge = false;
         let receiver = self.theirs.unwrap_or(SessionId::NONE);
         Header { sender: self.own, receiver, sequence, acknowledgment: self.received }.emit(body)
+    }
+
+    /// A datagram that answers one of a session which there is not.
+    pub fn reply(&self, to: &Header, message: &Message) -> Vec<u8> {
+        let mut body = Vec::new();
+        message.encode(&mut body);
+        Header { sender: self.own, receiver: to.sender, sequence: 0, acknowledgment: 0 }.emit(&body)
+    }
+
+    /// Whether a datagram names this side's present session.
+    pub fn is_for_us(&self, header: &Header) -> bool {
+        header.receiver == self.own
     }
 
     /// The datagrams whose acknowledgment is overdue.

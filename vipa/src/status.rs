@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::action::DropReason;
+use crate::created::Creation;
 use crate::definitions::{Moveable, Ports};
 use crate::dvipa::{Dvipa, PRIMARY};
 use crate::membership::{Contact, StackId};
@@ -30,6 +31,8 @@ pub struct DvipaStatus {
     pub owner: Option<IpAddr>,
     /// The owner's epoch.
     pub epoch: Epoch,
+    /// Whether this stack advertises the DVIPA.
+    pub advertised: bool,
     /// Whether the owner's tables are complete.
     pub complete: bool,
     /// XCF addresses of the live stacks that can take over, in the order in which they would.
@@ -49,8 +52,10 @@ pub enum VipaStatus {
     Backup,
     /// It gave it up and still routes what reaches it, or is about to own it.
     Moving,
-    /// It is stopping in order and still has it.
+    /// It is stopping in order or deactivated, and still has it or connections on it.
     Quiescing,
+    /// Its definition does not count (VARY DEACTIVATE).
+    Deactivated,
     /// It is a target, or only knows of it.
     None,
 }
@@ -62,6 +67,10 @@ pub enum VipaOrigin {
     Define,
     /// VIPABACKUP.
     Backup,
+    /// An application's bind inside a VIPARANGE.
+    RangeBind,
+    /// An application's ioctl inside a VIPARANGE.
+    RangeIoctl,
     /// A VIPA list of another stack.
     Target,
 }
@@ -151,6 +160,8 @@ pub struct Counters {
     pub held: u64,
     /// Connections whose holder was asked for (R1).
     pub asked: u64,
+    /// Reports that an audit brought about (R15).
+    pub repaired: u64,
     /// Half-open entries that expired (R5).
     pub expired: u64,
     /// Half-open entries that gave way to newer ones (R5).
@@ -204,16 +215,19 @@ impl Vipa {
                     address: dvipa.address,
                     prefix: dvipa.prefix_of(self.me),
                     status: self.vipa_status(dvipa),
-                    origin: match own.map(|definition| definition.rank) {
-                        Some(PRIMARY) => VipaOrigin::Define,
-                        Some(1..) => VipaOrigin::Backup,
-                        Some(0) | None => VipaOrigin::Target,
+                    origin: match own.map(|definition| (definition.created, definition.rank)) {
+                        Some((Some(created), _)) if created.how == Creation::Bind => VipaOrigin::RangeBind,
+                        Some((Some(_), _)) => VipaOrigin::RangeIoctl,
+                        Some((None, PRIMARY)) => VipaOrigin::Define,
+                        Some((None, 1..)) => VipaOrigin::Backup,
+                        Some((None, 0)) | None => VipaOrigin::Target,
                     },
                     rank: own.map_or(0, |definition| definition.rank),
                     moveable: own.map(|definition| definition.moveable).unwrap_or_default(),
                     distribution: self.dist_status(dvipa),
                     owner: owner.map(|owner| self.address_of(owner)),
                     epoch: dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch),
+                    advertised: dvipa.advertised,
                     complete: dvipa.claim.as_ref().is_some_and(|claim| claim.is_complete()),
                     backups: self.backups(dvipa, owner),
                     ports: dvipa.distribution().map(|distribution| distribution.ports.clone()),
@@ -224,7 +238,13 @@ impl Vipa {
     }
 
     fn vipa_status(&self, dvipa: &Dvipa) -> VipaStatus {
+        if self.deactivated.contains(&dvipa.address) {
+            let busy = dvipa.standing.collects() || dvipa.held > 0;
+            return if busy { VipaStatus::Quiescing } else { VipaStatus::Deactivated };
+        }
+        let moving = dvipa.held > 0 && dvipa.definitions.get(&self.me).is_some_and(|own| own.created.is_some());
         match dvipa.standing {
+            Standing::Standby if moving => VipaStatus::Moving,
             Standing::Gathering(_) | Standing::Active | Standing::Yielding if self.leaving.is_some() => {
                 VipaStatus::Quiescing
             }
@@ -269,7 +289,7 @@ impl Vipa {
                     ready: row.ready,
                     total: row.total,
                     active: row.active,
-                    eligible: row.ready > 0 && self.is_live(stack),
+                    eligible: row.ready > 0 && self.is_live(stack) && dvipa.has_target(self.address_of(stack)),
                 }
             })
         });
@@ -299,6 +319,17 @@ impl Vipa {
         let mut rows: Vec<CrtRow> = routed.chain(own).collect();
         rows.sort_unstable();
         rows
+    }
+
+    /// Blocks of 64 ports that are leased, by DVIPA, first port and XCF address; known to a routing
+    /// stack only (R8).
+    pub fn leases(&self) -> Vec<(IpAddr, u16, IpAddr)> {
+        let of = |dvipa: &Dvipa| {
+            let rows =
+                dvipa.leases.table().iter().map(|(block, stack)| (dvipa.address, *block, self.address_of(*stack)));
+            rows.collect::<Vec<_>>()
+        };
+        self.dvipas.iter().filter(|dvipa| dvipa.standing.collects()).flat_map(of).collect()
     }
 
     /// Entries in the CRT.

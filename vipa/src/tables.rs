@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::DvipaId;
 use crate::event::Event;
+use crate::guard::Guard;
 use crate::membership::{Contact, StackId};
 use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
@@ -45,21 +46,24 @@ impl Vipa {
     /// Enters a connection into the CRT; the DPT's counts follow (I21). `false` if there is no room.
     pub(crate) fn enter(&mut self, flow: Flow, entry: Entry) -> bool {
         let crowded = self.crt.crowded() && (entry.is_half_open() || self.crt.is_full());
-        if crowded
+        if self.crt.is_full() && !self.guards(Guard::HalfOpen) {
+            let any = self.crt.iter().next().map(|(flow, _)| flow);
+            any.into_iter().for_each(|flow| self.take_out(&flow));
+        } else if crowded
             && self.crt.get(&flow).is_none()
             && let Some((flow, entry)) = self.crt.evict()
         {
-            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+            self.dvipa_mut(flow.dvipa).left(&flow, &entry);
             self.counters.evicted += 1;
         }
         let Ok(before) = self.crt.insert(self.now, flow, entry) else {
             self.counters.refused += 1;
             return false;
         };
-        let dpt = &mut self.dvipa_mut(flow.dvipa).dpt;
-        dpt.entered(flow.port, entry.target);
+        let dvipa = self.dvipa_mut(flow.dvipa);
+        dvipa.entered(&flow, &entry);
         if let Some(before) = before {
-            dpt.left(flow.port, before.target);
+            dvipa.left(&flow, &before);
         }
         true
     }
@@ -67,7 +71,7 @@ impl Vipa {
     /// Takes a connection out of the CRT.
     pub(crate) fn take_out(&mut self, flow: &Flow) {
         if let Some(entry) = self.crt.remove(flow) {
-            self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+            self.dvipa_mut(flow.dvipa).left(flow, &entry);
         }
     }
 
@@ -77,7 +81,7 @@ impl Vipa {
     pub(crate) fn expire_half_open(&mut self) {
         while let Some((flow, entry)) = self.crt.expire(self.now) {
             if entry.is_half_open() {
-                self.dvipa_mut(flow.dvipa).dpt.left(flow.port, entry.target);
+                self.dvipa_mut(flow.dvipa).left(&flow, &entry);
                 self.counters.expired += 1;
             }
             let message = Message::Ask { connection: self.connection(&flow) };
@@ -97,12 +101,16 @@ impl Vipa {
     pub(crate) fn purge(&mut self, stack: StackId) -> usize {
         for id in self.dvipa_ids() {
             self.clear_target(id, stack);
+            self.dvipa_mut(id).leases.free(stack);
         }
         self.remove_where(|_, entry| entry.target == stack)
     }
 
     /// The complete report of a target is in: entries that it did not name have ended (I9, I13).
     pub(crate) fn sweep(&mut self, id: DvipaId, target: StackId) {
+        if !self.guards(Guard::Sweep) {
+            return;
+        }
         let (now, mark) = (self.now, self.mark(id, target));
         self.remove_where(|flow, entry| {
             let stale = match entry.evidence {
@@ -122,7 +130,7 @@ impl Vipa {
             if gone {
                 removed += 1;
                 if let Some(dvipa) = dvipas.get_mut(usize::from(flow.dvipa.0)) {
-                    dvipa.dpt.left(flow.port, entry.target);
+                    dvipa.left(flow, entry);
                 }
             }
             !gone
@@ -220,7 +228,7 @@ impl Vipa {
     fn router_says(&mut self, flow: Flow, instance: u32, target: StackId, half_open: bool) {
         let silent = self.peers.get(&target).is_some_and(|peer| peer.contact == Contact::Silent);
         let buried = match &self.dvipa(flow.dvipa).standing {
-            Standing::Gathering(gathering) => gathering.buried(flow, instance),
+            Standing::Gathering(gathering) => gathering.buried(flow, instance) && self.guards(Guard::Tombstone),
             _ => false,
         };
         if buried || self.crt.get(&flow).is_some() || !(silent || half_open && self.is_live(target)) {
@@ -239,8 +247,13 @@ impl Vipa {
         if let Standing::Gathering(gathering) = &mut self.dvipa_mut(flow.dvipa).standing {
             gathering.bury(flow, instance);
         }
-        if self.crt.get(&flow).is_some_and(|entry| entry.target == holder && entry.instance == instance) {
+        let exact = self.guards(Guard::Instance);
+        let ends = |entry: &Entry| entry.target == holder && (entry.instance == instance || !exact);
+        if self.crt.get(&flow).is_some_and(ends) {
             self.take_out(&flow);
+            if !self.created.is_empty() {
+                self.sweep_created();
+            }
         }
     }
 
@@ -266,7 +279,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::definitions::{Define, Distribute, Moveable, Ports, Targets};
+    use crate::definitions::{Define, Distribute, Method, Moveable, Ports, Targets};
     use crate::takeback::Gathering;
 
     const TARGET: StackId = StackId(1);
@@ -283,7 +296,8 @@ mod tests {
         config.peers = vec![[192, 0, 2, 2].into(), [192, 0, 2, 3].into()];
         config.linked = true;
         config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
-        config.definitions.distributes.push(Distribute { address, ports: Ports::Every, targets: Targets::All });
+        let method = Method::RoundRobin;
+        config.definitions.distributes.push(Distribute { address, method, ports: Ports::Every, targets: Targets::All });
         let mut vipa = Vipa::new(config, 1, Instant::ZERO);
         vipa.handle_timeout(Instant::from_millis(300));
         let flow = vipa.flow(&connection()).unwrap();

@@ -28,6 +28,7 @@ use crate::crt::Flow;
 use crate::definitions::Moveable;
 use crate::dvipa::{DvipaId, PRIMARY};
 use crate::event::Event;
+use crate::guard::Guard;
 use crate::membership::StackId;
 use crate::ownership::{Epoch, Phase, Standing};
 use crate::vipa::Vipa;
@@ -103,10 +104,10 @@ impl Vipa {
 
     /// F9.210, F10.304: goes on once every report is in, or the wait is over.
     pub(crate) fn gathered(&mut self, id: DvipaId) {
-        let now = self.now;
+        let (now, hasty) = (self.now, self.config.without);
         let longer = now + self.config.timing.rebuild_wait;
         let Some(gathering) = self.gathering(id) else { return };
-        if !gathering.awaiting.is_empty() && now < gathering.until {
+        if !gathering.awaiting.is_empty() && now < gathering.until && hasty != Some(Guard::Release) {
             return;
         }
         gathering.missing.append(&mut gathering.awaiting);
@@ -119,7 +120,7 @@ impl Vipa {
                 let message = Message::TakeBack { dvipa: dvipa.address, epoch: dvipa.epoch };
                 self.tell(from, &message);
             }
-            Some(_) if now < gathering.until => {}
+            Some(_) if now < gathering.until && hasty != Some(Guard::Release) => {}
             Some(_) | None => {
                 let missing = gathering.missing.iter().copied().collect();
                 self.activate(id, missing);
@@ -187,7 +188,7 @@ impl Vipa {
         if dvipa.standing.collects() {
             self.hand_over(id, from);
             self.dvipa_mut(id).standing = Standing::Yielding;
-            self.resume(id);
+            self.reexamine(id);
         }
         self.tell(from, &Message::Released { dvipa: address, epoch });
     }
@@ -292,10 +293,13 @@ impl Vipa {
             .collect();
         self.actions.extend(withdrawn.into_iter().map(|address| Action::Withdraw { address }));
         self.flush();
-        self.actions.push_back(Action::Left);
         if let Some(leaving) = &mut self.leaving {
             leaving.done = true;
         }
+        if self.staying {
+            self.depart();
+        }
+        self.actions.push_back(Action::Left);
     }
 
     /// When something here is over.

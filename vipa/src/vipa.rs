@@ -1,6 +1,6 @@
 //! The VIPA distribution function of one stack: its state, what comes in, what goes out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -9,13 +9,15 @@ use stack::Instant;
 
 use crate::action::Action;
 use crate::config::Config;
+use crate::created::Own;
 use crate::crt::{Crt, Flow};
-use crate::dvipa::{Definition, Dvipa, DvipaId, PRIMARY, Primary, by_address};
+use crate::dvipa::{Dvipa, DvipaId};
 use crate::event::Event;
 use crate::fragments::Fragments;
 use crate::hold::Hold;
 use crate::membership::{Peer, StackId};
 use crate::ownership::Epoch;
+use crate::profile::Quiesced;
 use crate::session::{Arrival, Session};
 use crate::status::Counters;
 use crate::takeback::Leaving;
@@ -57,6 +59,16 @@ pub struct Vipa {
     /// This stack was not run for a while; until then it does not trust what it knows of the others.
     pub(crate) dazed_until: Instant,
     pub(crate) leaving: Option<Leaving>,
+    /// It stays when it has left the group.
+    pub(crate) staying: bool,
+    /// Not in the group.
+    pub(crate) outside: bool,
+    /// DVIPAs that applications here have made (D4).
+    pub(crate) created: BTreeMap<IpAddr, Own>,
+    pub(crate) deactivated: BTreeSet<IpAddr>,
+    pub(crate) quiesced: Quiesced,
+    pub(crate) next_audit: Instant,
+    pub(crate) seed: u64,
     pub(crate) exit: Option<IpAddr>,
     deadline: Option<Instant>,
     deadline_stale: bool,
@@ -76,7 +88,7 @@ impl Vipa {
         let me = StackId(me as u16);
         let session = || {
             let (limits, timing) = (&config.limits, &config.timing);
-            Session::new(config.incarnation, config.mtu, limits.session_bytes, timing.resend)
+            Session::new(config.incarnation, config.mtu, limits.session_bytes, timing.resend).without(config.without)
         };
         let stacks = addresses.iter().enumerate().map(|(index, xcf)| (StackId(index as u16), *xcf));
         let others = stacks.filter(|(stack, _)| *stack != me);
@@ -102,14 +114,19 @@ impl Vipa {
             started: now,
             dazed_until: now,
             leaving: None,
+            staying: false,
+            outside: false,
+            created: BTreeMap::new(),
+            deactivated: BTreeSet::new(),
+            quiesced: Quiesced::default(),
+            next_audit: now + config.timing.audit,
+            seed,
             exit: None,
             deadline: None,
             deadline_stale: true,
             config,
         };
-        for (address, definition) in by_address(&vipa.config.definitions) {
-            vipa.define(me, address, definition);
-        }
+        vipa.reprofile();
         vipa.reconsider();
         vipa
     }
@@ -121,10 +138,22 @@ impl Vipa {
             return self.count_unknown(from);
         };
         let Some((header, messages)) = Header::parse(datagram) else { return self.count_unknown(from) };
-        let hello = items(messages).next().and_then(|item| match item {
-            Item::Message(hello @ Message::Hello { .. }) => Some(hello),
+        if self.outside {
+            return self.hear_outside(stack, &header);
+        }
+        let hello = match items(messages).next() {
+            Some(Item::Message(hello @ Message::Hello { .. })) => Some(hello),
+            Some(Item::Message(Message::Refused { why })) => {
+                let meant = self.peers.get(&stack).is_some_and(|peer| peer.session.is_for_us(&header));
+                return if meant { self.hear_refused(from, why) } else { self.counters.stale += 1 };
+            }
             _ => None,
-        });
+        };
+        if let Some(Message::Hello { name, .. }) = &hello
+            && self.refuses(stack, &header, name)
+        {
+            return;
+        }
         // R14: the next life of a peer ends the one before.
         if let Some(former) = self.peers.get(&stack).and_then(|peer| peer.announced)
             && hello.is_some()
@@ -184,6 +213,9 @@ impl Vipa {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         self.deadline_changed();
+        if self.outside {
+            return;
+        }
         for peer in self.peers.values_mut() {
             for datagram in peer.session.handle_timeout(now) {
                 self.actions.push_back(Action::Send { to: peer.xcf, datagram });
@@ -194,6 +226,7 @@ impl Vipa {
         self.expire_half_open();
         self.expire_held();
         self.expire_fragments();
+        self.audit();
     }
 
     /// When [`handle_timeout`](Vipa::handle_timeout) wants to be called. Right once all actions
@@ -203,6 +236,9 @@ impl Vipa {
     }
 
     fn compute_deadline(&self) -> Option<Instant> {
+        if self.outside {
+            return None;
+        }
         let sessions = self.peers.values().filter_map(|peer| peer.session.next_deadline());
         let others = [
             self.membership_deadline(),
@@ -210,6 +246,7 @@ impl Vipa {
             self.crt.next_deadline(),
             self.hold.next_deadline(),
             self.fragments.next_deadline(),
+            Some(self.next_audit),
         ];
         sessions.chain(others.into_iter().flatten()).min()
     }
@@ -236,6 +273,9 @@ impl Vipa {
             linked: *linked,
             leaving: self.leaving.is_some(),
         };
+        if self.outside {
+            return;
+        }
         for peer in self.peers.values_mut() {
             while let Some(datagram) = peer.session.poll(self.now, hello) {
                 self.actions.push_back(Action::Send { to: peer.xcf, datagram });
@@ -265,10 +305,18 @@ impl Vipa {
                 self.hear_heartbeat(from, count, heard, lives);
                 self.compare_claims(from, claims);
             }
-            Message::ListBegin => self.dvipas.iter_mut().for_each(|dvipa| {
-                dvipa.definitions.remove(&from);
-            }),
-            Message::Definition { dvipa, definition } => self.define(from, dvipa, definition),
+            Message::ListBegin => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.draft.clear();
+                }
+            }
+            // It counts once the list is complete.
+            Message::Definition { dvipa, definition } => {
+                let most = self.config.limits.dvipas;
+                if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.draft.len() < most) {
+                    peer.draft.insert(dvipa, definition);
+                }
+            }
             Message::Primary { dvipa, primary } => {
                 if let Some(id) = self.learn(dvipa) {
                     self.dvipa_mut(id).learn_primary(primary);
@@ -297,6 +345,20 @@ impl Vipa {
             Message::Released { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_released(from, id, epoch)),
             Message::Idle { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_idle(from, id, epoch)),
             Message::Leaving => self.hear_leaving(from),
+            Message::LeaseAsk { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_lease_ask(from, id, epoch)),
+            Message::Leased { dvipa, epoch, blocks } => {
+                self.about(dvipa, |vipa, id| vipa.hear_leased(from, id, epoch, blocks));
+            }
+            Message::Audit { dvipa, epoch, tally, servers } => {
+                self.about(dvipa, |vipa, id| vipa.hear_audit(from, id, epoch, tally, servers));
+            }
+            Message::Gone => {
+                if let Some(life) = self.peers.get(&from).and_then(|peer| peer.announced) {
+                    self.gone(from, life);
+                }
+            }
+            // Read before, without a session.
+            Message::Refused { .. } => {}
         }
     }
 
@@ -308,7 +370,7 @@ impl Vipa {
 
     /// The DVIPA's index; a new one for an address that was not heard of before. `None` beyond the
     /// bound.
-    fn learn(&mut self, address: IpAddr) -> Option<DvipaId> {
+    pub(crate) fn learn(&mut self, address: IpAddr) -> Option<DvipaId> {
         if let Some(id) = self.by_address.get(&address) {
             return Some(*id);
         }
@@ -317,23 +379,6 @@ impl Vipa {
         self.dvipas.push(Dvipa::new(address));
         self.by_address.insert(address, id);
         Some(id)
-    }
-
-    /// What a stack's profile says of a DVIPA (F5.100, F6.132-135).
-    fn define(&mut self, stack: StackId, address: IpAddr, definition: Definition) {
-        let incarnation = match self.peers.get(&stack) {
-            Some(peer) => peer.session.incarnation().unwrap_or(0),
-            None => self.config.incarnation,
-        };
-        let Some(id) = self.learn(address) else { return };
-        let dvipa = self.dvipa_mut(id);
-        if definition.rank == PRIMARY
-            && let Some(prefix) = definition.prefix
-        {
-            let (moveable, distribution) = (definition.moveable, definition.distribution.clone());
-            dvipa.learn_primary(Primary { incarnation, moveable, prefix, distribution });
-        }
-        dvipa.definitions.insert(stack, definition);
     }
 
     pub(crate) fn event(&mut self, event: Event) {

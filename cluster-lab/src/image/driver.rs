@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use stack::tcp::FlowEvent;
 use stack::{Egress, Instant, LinkId, Packet, Transmit};
@@ -39,6 +39,8 @@ pub(super) enum Notice {
     Event(vipa::Event),
     /// The stack has left the cluster in order: the image may end.
     Left,
+    /// The cluster does not take the stack in: by whom, and why.
+    Refused(String),
 }
 
 /// Drives one image until a link breaks; it never ends by itself.
@@ -203,6 +205,9 @@ impl Driver {
                 self.notice(Notice::PeerUp { xcf, incarnation, process });
             }
             Action::PeerDown { .. } => {}
+            Action::Break { address } => core.stack.tcp_abort_all(now, Some(address)),
+            Action::PortsLeased { .. } => core.leased.drain(..).for_each(Waker::wake),
+            Action::Refused { why } => self.notice(Notice::Refused(why)),
             Action::Event(event) => self.notice(Notice::Event(event)),
             Action::Left => self.notice(Notice::Left),
         }

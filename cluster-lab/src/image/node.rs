@@ -115,7 +115,7 @@ impl Node {
     /// Resets every connection: their clients need not wait for a stack that is gone.
     pub fn abort_connections(&self) {
         let now = self.shared.now();
-        self.shared.lock().stack.tcp_abort_all(now);
+        self.shared.lock().stack.tcp_abort_all(now, None);
         self.shared.kick();
     }
 
@@ -178,6 +178,7 @@ async fn attend(
             }
             Notice::Event(event) => Story::Event(event),
             Notice::Left => Story::Left,
+            Notice::Refused(why) => Story::Failed(why),
         };
         // The lab may be over.
         let _ = storyteller.send((name.clone(), story));

@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use stack::home::Kind;
 use stack::tcp::State;
 use vipa::status::{DistStatus, VipaOrigin, VipaStatus};
-use vipa::{Moveable, Ports, Targets};
+use vipa::{Method, Moveable, Ports, Targets};
 
 use super::shared::Shared;
 use crate::control::DvipaView;
 use crate::netstat::{
-    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, Report, ReportKind,
-    RouteRow, socket,
+    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, RangeRow, Report,
+    ReportKind, RouteRow, socket,
 };
 use vipa::Definitions;
 
@@ -100,7 +100,7 @@ fn configuration(definitions: &Definitions) -> Report {
         Targets::All => vec!["ALL".to_owned()],
         Targets::List(list) => list.iter().map(IpAddr::to_string).collect(),
     };
-    let Definitions { defines, backups, distributes } = definitions;
+    let Definitions { defines, backups, ranges, distributes } = definitions;
     Report::Vipadcfg {
         backups: backups.iter().map(|backup| BackupRow { address: backup.address, rank: backup.rank }).collect(),
         defines: (defines.iter())
@@ -110,12 +110,23 @@ fn configuration(definitions: &Definitions) -> Report {
                 moveable: moveable(define.moveable),
             })
             .collect(),
+        ranges: (ranges.iter())
+            .map(|range| RangeRow {
+                address: range.address,
+                prefix: range.prefix,
+                moveable: if range.disruptive { "Disrupt" } else { "NonDisr" }.into(),
+            })
+            .collect(),
         distributes: (distributes.iter())
             .map(|distribute| DistributeRow {
                 address: distribute.address,
                 ports: ports(&distribute.ports),
                 destinations: targets(&distribute.targets),
-                method: "ROUNDROBIN".into(),
+                method: match distribute.method {
+                    Method::RoundRobin => "ROUNDROBIN",
+                    Method::WeightedActive(_) => "WEIGHTEDACTIVE",
+                }
+                .into(),
             })
             .collect(),
     }
@@ -130,6 +141,7 @@ fn dynamic(shared: &Shared) -> Report {
             VipaStatus::Backup => "Backup",
             VipaStatus::Moving => "Moving",
             VipaStatus::Quiescing => "Quiescing",
+            VipaStatus::Deactivated => "Deactivated",
             VipaStatus::None => "",
         }
         .into(),
@@ -137,6 +149,8 @@ fn dynamic(shared: &Shared) -> Report {
         origin: match dvipa.origin {
             VipaOrigin::Define => "VIPADEFINE",
             VipaOrigin::Backup => "VIPABACKUP",
+            VipaOrigin::RangeBind => "VIPARANGE BIND",
+            VipaOrigin::RangeIoctl => "VIPARANGE IOCTL",
             VipaOrigin::Target => "",
         }
         .into(),
@@ -148,6 +162,8 @@ fn dynamic(shared: &Shared) -> Report {
         }
         .into(),
         owner: dvipa.owner,
+        epoch: (dvipa.epoch.round, dvipa.epoch.rank),
+        advertised: dvipa.advertised,
     };
     Report::Vipadyn { dvipas: shared.lock().vipa.dvipas().into_iter().map(row).collect() }
 }

@@ -1,6 +1,8 @@
 //! What the event loop and the sockets of one image share.
 
 use std::fmt;
+use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -10,7 +12,7 @@ use futures_util::task::AtomicWaker;
 use stack::tcp::TcpEvent;
 use stack::udp::UdpEvent;
 use stack::{Instant, Stack};
-use vipa::Vipa;
+use vipa::{Conflict, Creation, Outcome, Vipa};
 
 /// The clock of one image: nanoseconds since it started.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +75,30 @@ pub(super) struct Core {
     pub connections: Wakers,
     pub listeners: Wakers,
     pub datagrams: Wakers,
+    /// Who waits for ports leased by a router (R8).
+    pub leased: Vec<Waker>,
     /// Set once the image has ended: sockets answer with an error instead of waiting for ever.
     pub ended: bool,
 }
 
 impl Core {
+    /// An application binds `address`: if it is of a VIPARANGE, that makes the DVIPA (D4). `true` if
+    /// it is new.
+    pub fn bind_dvipa(&mut self, now: Instant, address: IpAddr) -> io::Result<bool> {
+        if self.stack.home().contains(address) {
+            return Ok(false);
+        }
+        match self.vipa.create(now, address, Creation::Bind) {
+            Ok(outcome) => Ok(outcome == Outcome::New),
+            // Another stack may name it later.
+            Err(Conflict::NotInRange) => Ok(false),
+            Err(conflict) => {
+                let why = format!("{address} cannot be bound: {conflict}");
+                Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
+            }
+        }
+    }
+
     /// Wakes whom the stack's events concern.
     pub fn wake(&mut self) {
         while let Some(event) = self.stack.tcp_mut().poll_event() {
@@ -101,6 +122,7 @@ impl Core {
     /// Wakes everybody: the image is gone.
     pub fn end(&mut self) {
         self.ended = true;
+        self.leased.drain(..).for_each(Waker::wake);
         for table in [&mut self.connections, &mut self.listeners, &mut self.datagrams] {
             for waiting in &mut table.0 {
                 [waiting.read.take(), waiting.write.take()].into_iter().flatten().for_each(Waker::wake);
@@ -131,6 +153,7 @@ impl Shared {
             connections: Wakers::default(),
             listeners: Wakers::default(),
             datagrams: Wakers::default(),
+            leased: Vec::new(),
             ended: false,
         };
         Arc::new(Shared { core: Mutex::new(core), driver: AtomicWaker::new(), kicked: AtomicBool::new(false), clock })

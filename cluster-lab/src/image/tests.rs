@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use vipa::{Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+use vipa::{Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Targets};
 
 use super::node::{NetworkLink, Node, Plan};
 use super::socket::{TcpListener, TcpStream};
@@ -40,8 +40,10 @@ async fn a_target_without_a_link_serves(max_super: u16) {
     let definitions = Definitions {
         defines: vec![Define { address: DVIPA.into(), prefix: 24, moveable: Moveable::Immediate }],
         backups: Vec::new(),
+        ranges: Vec::new(),
         distributes: vec![Distribute {
             address: DVIPA.into(),
+            method: Method::RoundRobin,
             ports: Ports::List(vec![PortRange { first: 7, last: 7 }]),
             targets: Targets::All,
         }],

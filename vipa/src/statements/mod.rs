@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub use lexer::Position;
 use thiserror::Error;
 
-use crate::definitions::{Definitions, Moveable, Ports, Targets};
+use crate::definitions::{Definitions, Method, Moveable, Ports, Targets};
 
 /// What is wrong in a profile, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,6 +31,8 @@ pub struct Places {
     pub defines: Vec<Position>,
     /// Of each of [`Definitions::backups`].
     pub backups: Vec<Position>,
+    /// Of each of [`Definitions::ranges`].
+    pub ranges: Vec<Position>,
     /// Of each of [`Definitions::distributes`], and of each of its targets.
     pub distributes: Vec<(Position, Vec<Position>)>,
 }
@@ -78,8 +80,16 @@ impl fmt::Display for Definitions {
             }
             writeln!(f, " {}", backup.address)?;
         }
+        for range in &self.ranges {
+            let how = if range.disruptive { "DISRUPTIVE" } else { "NONDISRUPTIVE" };
+            writeln!(f, "  VIPARANGE MOVEABLE {how} {} {}", mask(range.address, range.prefix), range.address)?;
+        }
         for distribute in &self.distributes {
-            write!(f, "  VIPADISTRIBUTE {}", distribute.address)?;
+            write!(f, "  VIPADISTRIBUTE")?;
+            if let Method::WeightedActive(_) = distribute.method {
+                write!(f, " DISTMETHOD WEIGHTEDACTIVE")?;
+            }
+            write!(f, " {}", distribute.address)?;
             if let Ports::List(ranges) = &distribute.ports {
                 write!(f, " PORT")?;
                 for range in ranges {
@@ -92,7 +102,13 @@ impl fmt::Display for Definitions {
             write!(f, " DESTIP")?;
             match &distribute.targets {
                 Targets::All => write!(f, " ALL")?,
-                Targets::List(list) => list.iter().try_for_each(|target| write!(f, " {target}"))?,
+                Targets::List(list) => list.iter().try_for_each(|target| {
+                    write!(f, " {target}")?;
+                    match &distribute.method {
+                        Method::WeightedActive(weights) => write!(f, " WEIGHT {}", weights.of(*target)),
+                        Method::RoundRobin => Ok(()),
+                    }
+                })?,
             }
             writeln!(f)?;
         }

@@ -4,15 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::lexer::{Position, Word, matches, words};
 use super::{Places, StatementError};
-use crate::definitions::{Backup, Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+use crate::definitions::{
+    Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights,
+};
 
 /// Limits of z/OS.
 const MAX_PORTS: usize = 64;
 const MAX_TARGETS: usize = 32;
 
-const STATEMENTS: [&str; 3] = ["VIPADEFine", "VIPABackup", "VIPADISTribute"];
+const STATEMENTS: [&str; 4] = ["VIPADEFine", "VIPABackup", "VIPARange", "VIPADISTribute"];
 /// What z/OS has besides.
-const NOT_HERE: [&str; 4] = ["VIPADELete", "VIPARange", "VIPAROUTE", "VIPASMparms"];
+const NOT_HERE: [&str; 3] = ["VIPADELete", "VIPAROUTE", "VIPASMparms"];
 const BEGIN: &str = "VIPADynamic";
 const END: &str = "ENDVIPADynamic";
 
@@ -109,6 +111,7 @@ impl<'a> Parser<'a> {
             let read = match STATEMENTS.iter().position(|keyword| matches(word.text, keyword)) {
                 Some(0) => self.define(word),
                 Some(1) => self.backup(word),
+                Some(2) => self.range(word),
                 Some(_) => self.distribute(word),
                 None => {
                     let known = NOT_HERE.iter().any(|keyword| matches(word.text, keyword));
@@ -116,7 +119,7 @@ impl<'a> Parser<'a> {
                     self.error(
                         word.at,
                         format!(
-                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPADISTRIBUTE or ENDVIPADYNAMIC",
+                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPARANGE, VIPADISTRIBUTE or ENDVIPADYNAMIC",
                             word.text
                         ),
                     );
@@ -229,18 +232,89 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// D4.
+    fn range(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        self.take_keyword("DEFINE");
+        let mut disruptive = false;
+        if self.take_keyword("MOVEable").is_some() {
+            let word = self.expect(statement, "NONDISRUPTIVE or DISRUPTIVE")?;
+            disruptive = matches(word.text, "DISRUPTive");
+            if !disruptive && !matches(word.text, "NONDISRUPTive") {
+                self.error(word.at, format!("'{}' after MOVEABLE: expected NONDISRUPTIVE or DISRUPTIVE", word.text));
+                return Err(Abandon);
+            }
+        }
+        let prefix = self.mask(statement)?;
+        for (address, at) in self.addresses(statement)? {
+            if !address.is_ipv4() {
+                self.error(at, format!("{address} does not go with an IPv4 mask"));
+            }
+            self.definitions.ranges.push(Range { address, prefix, disruptive });
+            self.places.ranges.push(at);
+        }
+        Ok(())
+    }
+
+    /// `DISTMethod {ROUNDROBIN | WEIGHTEDActive}`, if it is there.
+    fn method(&mut self, statement: Word<'_>) -> Result<Method, Abandon> {
+        if self.take_keyword("DISTMethod").is_none() {
+            return Ok(Method::RoundRobin);
+        }
+        let word = self.expect(statement, "a distribution method")?;
+        if matches(word.text, "WEIGHTEDActive") {
+            return Ok(Method::WeightedActive(Weights::default()));
+        }
+        if !matches(word.text, "ROUNDROBIN") {
+            let text = word.text;
+            let expected = "expected ROUNDROBIN or WEIGHTEDACTIVE";
+            self.error(word.at, format!("distribution method '{text}' is not supported here: {expected}"));
+        }
+        Ok(Method::RoundRobin)
+    }
+
+    /// The DESTIP list: XCF addresses, each with its WEIGHT if it has one.
+    fn targets(&mut self, statement: Word<'_>, method: &mut Method) -> Result<(Targets, Vec<Position>), Abandon> {
+        if self.take_keyword("ALL").is_some() {
+            return Ok((Targets::All, Vec::new()));
+        }
+        let (mut list, mut places) = (Vec::new(), Vec::new());
+        let mut word = self.expect(statement, "an XCF address")?;
+        loop {
+            let target = self.address(word);
+            if let Some(keyword) = self.take_keyword("WEIGHT") {
+                let weight = self.expect(statement, "a weight")?;
+                match (weight.text.parse(), &mut *method, target) {
+                    (Ok(number @ 1..=99), Method::WeightedActive(Weights(weights)), Some(target)) => {
+                        weights.insert(target, number);
+                    }
+                    (Ok(1..=99), Method::RoundRobin, _) => {
+                        self.error(keyword.at, "WEIGHT without DISTMETHOD WEIGHTEDACTIVE means nothing");
+                    }
+                    (Ok(1..=99), Method::WeightedActive(_), None) => {}
+                    _ => self.error(weight.at, format!("weight '{}': expected a number from 1 to 99", weight.text)),
+                }
+            }
+            if let Some(target) = target {
+                list.push(target);
+                places.push(word.at);
+            }
+            match self.take() {
+                Some(next) => word = next,
+                None => break,
+            }
+        }
+        if let Method::WeightedActive(Weights(weights)) = method {
+            for target in &list {
+                weights.entry(*target).or_insert(Weights::DEFAULT);
+            }
+        }
+        Ok((Targets::List(list), places))
+    }
+
     /// D3.
     fn distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
         self.take_keyword("DEFINE");
-        if self.take_keyword("DISTMethod").is_some() {
-            let word = self.expect(statement, "a distribution method")?;
-            if !matches(word.text, "ROUNDROBIN") {
-                self.error(
-                    word.at,
-                    format!("distribution method '{}' is not supported here: expected ROUNDROBIN", word.text),
-                );
-            }
-        }
+        let mut method = self.method(statement)?;
         let word = self.expect(statement, "a DVIPA")?;
         let (address, at) = (self.address(word), word.at);
         let ports = if self.take_keyword("PORT").is_some() { self.ports(statement)? } else { Ports::Every };
@@ -249,20 +323,15 @@ impl<'a> Parser<'a> {
             self.error(word.at, format!("'{}' in VIPADISTRIBUTE: expected PORT or DESTIP", word.text));
             return Err(Abandon);
         }
-        let (targets, places) = if self.take_keyword("ALL").is_some() {
-            (Targets::All, Vec::new())
-        } else {
-            let (list, places): (Vec<_>, Vec<_>) = self.addresses(statement)?.into_iter().unzip();
-            if let Some(at) = places.get(MAX_TARGETS) {
-                self.error(*at, format!("more than {MAX_TARGETS} DESTIP addresses"));
-            }
-            (Targets::List(list), places)
-        };
+        let (targets, places) = self.targets(statement, &mut method)?;
+        if let Some(at) = places.get(MAX_TARGETS) {
+            self.error(*at, format!("more than {MAX_TARGETS} DESTIP addresses"));
+        }
         if let Some(word) = self.take() {
             self.error(word.at, format!("'{}' after DESTIP ALL: expected the end of the statement", word.text));
         }
         if let Some(address) = address {
-            self.definitions.distributes.push(Distribute { address, ports, targets });
+            self.definitions.distributes.push(Distribute { address, method, ports, targets });
             self.places.distributes.push((at, places));
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::definitions::{Backup, Define, Distribute, PortRange};
+use crate::definitions::{Backup, Define, Distribute, PortRange, Range, Weights};
 
 fn symbol(name: &str) -> Option<IpAddr> {
     let host = match name.to_uppercase().as_str() {
@@ -35,7 +35,10 @@ fn the_block_of_figure_4_is_understood() {
     assert_eq!(definitions.backups, [Backup { address: dvb1, rank: 30, create: None }]);
     let targets = ["192.0.2.1", "192.0.2.2", "192.0.2.4"].map(|address| address.parse().unwrap()).to_vec();
     let ports = Ports::List(vec![PortRange { first: 60, last: 60 }]);
-    assert_eq!(definitions.distributes, [Distribute { address: dva1, ports, targets: Targets::List(targets) }]);
+    assert_eq!(
+        definitions.distributes,
+        [Distribute { address: dva1, method: Method::RoundRobin, ports, targets: Targets::List(targets) }]
+    );
 }
 
 /// D3: without PORT every port, with ALL every stack.
@@ -82,7 +85,25 @@ fn mistakes_are_found_where_they_are() {
             "no DVIPA of this stack",
         ),
         ("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPABACKUP 5 DVA1 ENDVIPADYNAMIC", 2, 14, "defined twice"),
-        ("VIPADYNAMIC\nVIPARANGE 255.255.255.0 DVA1\nENDVIPADYNAMIC", 2, 1, "not supported here"),
+        ("VIPADYNAMIC\nVIPAROUTE DVA1 DVB1\nENDVIPADYNAMIC", 2, 1, "not supported here"),
+        (
+            "VIPADYNAMIC\nVIPARANGE MOVEABLE IMMEDIATE 255.255.255.0 DVA1 ENDVIPADYNAMIC",
+            2,
+            20,
+            "expected NONDISRUPTIVE",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 60 DESTIP DVB1 WEIGHT 5 ENDVIPADYNAMIC",
+            2,
+            35,
+            "WEIGHT without",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DISTM WEIGHTEDA DVA1 PORT 60 DESTIP DVB1 WEIGHT 100 ENDVIPADYNAMIC",
+            2,
+            58,
+            "from 1 to 99",
+        ),
         ("VIPADYNAMIC\nNONSENSE\nENDVIPADYNAMIC", 2, 1, "is no statement"),
         ("VIPADYNAMIC\nVIPADEFINE 255.255.255.0 DVA1\n", 3, 1, "expected ENDVIPADYNAMIC"),
         ("VIPADEFINE 255.255.255.0 DVA1", 1, 1, "outside any block"),
@@ -111,7 +132,8 @@ proptest! {
     fn any_text_is_read_or_refused(words in proptest::collection::vec(
         prop_oneof![
             Just("VIPADYNAMIC".to_owned()), Just("ENDVIPADYNAMIC".to_owned()), Just("VIPADEFINE".to_owned()),
-            Just("VIPABACKUP".to_owned()), Just("VIPADISTRIBUTE".to_owned()), Just("PORT".to_owned()),
+            Just("VIPABACKUP".to_owned()), Just("VIPARANGE".to_owned()), Just("WEIGHT".to_owned()),
+            Just("DISTMETHOD WEIGHTEDACTIVE".to_owned()), Just("VIPADISTRIBUTE".to_owned()), Just("PORT".to_owned()),
             Just("DESTIP".to_owned()), Just("ALL".to_owned()), Just("255.255.255.0".to_owned()),
             Just("DVA1".to_owned()), Just("DVB1".to_owned()), Just("60".to_owned()), Just("60-61".to_owned()),
             Just("MOVEABLE IMMEDIATE".to_owned()), Just(";\n".to_owned()), "\\PC{0,8}",
@@ -123,13 +145,18 @@ proptest! {
 
     /// The printed block of any definitions reads back as the same.
     #[test]
-    fn printed_definitions_read_back(rank in 1u8..=254, host in 2u8..255, first in 1u16..60_000, count in 0u16..60) {
+    fn printed_definitions_read_back(weight in proptest::option::of(1u8..=99), disruptive: bool, rank in 1u8..=254, host in 2u8..255, first in 1u16..60_000, count in 0u16..60) {
         let address = IpAddr::from([203, 0, 113, host]);
         let definitions = Definitions {
             defines: vec![Define { address: IpAddr::from([203, 0, 113, 1]), prefix: 24, moveable: Moveable::WhenIdle }],
             backups: vec![Backup { address, rank, create: Some((Moveable::Immediate, 25)) }],
+            ranges: vec![Range { address, prefix: 28, disruptive }],
             distributes: vec![Distribute {
                 address,
+                method: match weight {
+                    None => Method::RoundRobin,
+                    Some(weight) => Method::WeightedActive(Weights([(IpAddr::from([192, 0, 2, 1]), weight)].into())),
+                },
                 ports: Ports::List(vec![PortRange { first, last: first + count }]),
                 targets: Targets::List(vec![IpAddr::from([192, 0, 2, 1])]),
             }],

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::control::Item;
 use super::cursor::{Reader, put_address, put_list, put_optional};
-use crate::definitions::{Moveable, PortRange, Ports, Targets};
+use crate::audit::Tally;
+use crate::created::{Created, Creation};
+use crate::definitions::{Method, Moveable, PortRange, Ports, Targets, Weights};
 use crate::dvipa::{Definition, Distribution, Primary};
 use crate::ownership::{Claim, Epoch, Phase};
 
@@ -57,6 +59,16 @@ pub(crate) enum Message {
     Idle { dvipa: IpAddr, epoch: Epoch },
     /// The sender stops in order: others are to take over what it owns.
     Leaving,
+    /// To the router: the sender wants one more block of ports (R8).
+    LeaseAsk { dvipa: IpAddr, epoch: Epoch },
+    /// From the router: all blocks that the receiver has. To a router: all that the sender has.
+    Leased { dvipa: IpAddr, epoch: Epoch, blocks: Vec<u16> },
+    /// What the router's tables say of the receiver (R15).
+    Audit { dvipa: IpAddr, epoch: Epoch, tally: Tally, servers: u64 },
+    /// The sender has left the group; never sequenced.
+    Gone,
+    /// The receiver may not join; never sequenced.
+    Refused { why: String },
 }
 
 /// A life of a stack, and whether the one that tells of it has contact with it.
@@ -87,6 +99,11 @@ mod kind {
     pub const RELEASED: u16 = 16;
     pub const IDLE: u16 = 17;
     pub const LEAVING: u16 = 18;
+    pub const LEASE_ASK: u16 = 19;
+    pub const LEASED: u16 = 20;
+    pub const AUDIT: u16 = 21;
+    pub const GONE: u16 = 22;
+    pub const REFUSED: u16 = 23;
 }
 
 impl Message {
@@ -172,6 +189,24 @@ impl Message {
             Message::Released { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::RELEASED),
             Message::Idle { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::IDLE),
             Message::Leaving => kind::LEAVING,
+            Message::LeaseAsk { dvipa, epoch } => put_epoch(out, *dvipa, *epoch, kind::LEASE_ASK),
+            Message::Leased { dvipa, epoch, blocks } => {
+                put_epoch(out, *dvipa, *epoch, kind::LEASED);
+                put_list(out, blocks, |out, block| out.extend(block.to_be_bytes()));
+                kind::LEASED
+            }
+            Message::Audit { dvipa, epoch, tally, servers } => {
+                put_epoch(out, *dvipa, *epoch, kind::AUDIT);
+                out.extend(tally.count.to_be_bytes());
+                out.extend(tally.digest.to_be_bytes());
+                out.extend(servers.to_be_bytes());
+                kind::AUDIT
+            }
+            Message::Gone => kind::GONE,
+            Message::Refused { why } => {
+                out.extend(why.as_bytes());
+                kind::REFUSED
+            }
         }
     }
 
@@ -213,6 +248,13 @@ impl Message {
             kind::RELEASED => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::Released { dvipa, epoch }),
             kind::IDLE => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::Idle { dvipa, epoch }),
             kind::LEAVING => Some(Message::Leaving),
+            kind::LEASE_ASK => address_epoch(&mut reader).map(|(dvipa, epoch)| Message::LeaseAsk { dvipa, epoch }),
+            kind::LEASED => address_epoch(&mut reader)
+                .zip(reader.list(Reader::u16))
+                .map(|((dvipa, epoch), blocks)| Message::Leased { dvipa, epoch, blocks }),
+            kind::AUDIT => audit(&mut reader),
+            kind::GONE => Some(Message::Gone),
+            kind::REFUSED => Some(Message::Refused { why: String::from_utf8_lossy(reader.0).into_owned() }),
             _ => return Item::Unknown,
         };
         message.map_or(Item::Malformed, Item::Message)
@@ -246,6 +288,12 @@ fn new_conn(reader: &mut Reader<'_>) -> Option<Message> {
         target: reader.address()?,
         half_open: reader.u8()? != 0,
     })
+}
+
+fn audit(reader: &mut Reader<'_>) -> Option<Message> {
+    let (dvipa, epoch) = address_epoch(reader)?;
+    let tally = Tally { count: reader.u32()?, digest: reader.u64()? };
+    Some(Message::Audit { dvipa, epoch, tally, servers: reader.u64()? })
 }
 
 fn put_epoch(out: &mut Vec<u8>, dvipa: IpAddr, epoch: Epoch, kind: u16) -> u16 {
@@ -299,10 +347,14 @@ fn moveable(reader: &mut Reader<'_>) -> Option<Moveable> {
 }
 
 fn put_definition(out: &mut Vec<u8>, definition: &Definition) {
-    let Definition { rank, moveable, prefix, create, distribution } = definition;
+    let Definition { rank, moveable, prefix, create, distribution, created } = definition;
     out.extend([*rank, moveable_code(*moveable), u8::from(*create)]);
     put_optional(out, prefix.as_ref(), |out, prefix| out.push(*prefix));
     put_optional(out, distribution.as_ref(), put_distribution);
+    put_optional(out, created.as_ref(), |out, Created { how, disruptive, since }| {
+        out.extend([matches!(how, Creation::Ioctl).into(), u8::from(*disruptive)]);
+        out.extend(since.to_be_bytes());
+    });
 }
 
 fn definition(reader: &mut Reader<'_>) -> Option<Definition> {
@@ -312,7 +364,18 @@ fn definition(reader: &mut Reader<'_>) -> Option<Definition> {
         create: reader.u8()? != 0,
         prefix: reader.optional(Reader::u8)?,
         distribution: reader.optional(distribution)?,
+        // Earlier versions knew no VIPARange, and wrote nothing here.
+        created: if reader.0.is_empty() { None } else { reader.optional(created)? },
     })
+}
+
+fn created(reader: &mut Reader<'_>) -> Option<Created> {
+    let how = match reader.u8()? {
+        0 => Creation::Bind,
+        1 => Creation::Ioctl,
+        _ => return None,
+    };
+    Some(Created { how, disruptive: reader.u8()? != 0, since: reader.u64()? })
 }
 
 fn primary(reader: &mut Reader<'_>) -> Option<Primary> {
@@ -337,6 +400,7 @@ fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
             put_address(out, *from);
         }
         Phase::Active => out.push(2),
+        Phase::Released => out.push(3),
     }
     put_optional(out, distribution.as_ref(), put_distribution);
 }
@@ -351,6 +415,7 @@ fn claim(reader: &mut Reader<'_>) -> Option<Claim> {
             0 => Phase::Rebuilding,
             1 => Phase::TakingBack { from: reader.address()? },
             2 => Phase::Active,
+            3 => Phase::Released,
             _ => return None,
         },
         distribution: reader.optional(distribution)?,
@@ -373,13 +438,30 @@ fn put_distribution(out: &mut Vec<u8>, distribution: &Distribution) {
         Targets::List(targets) => Some(targets),
     };
     put_optional(out, targets, |out, targets| put_list(out, targets, |out, target| put_address(out, *target)));
+    let weights = match &distribution.method {
+        Method::RoundRobin => None,
+        Method::WeightedActive(Weights(weights)) => Some(weights.iter().collect::<Vec<_>>()),
+    };
+    put_optional(out, weights.as_ref(), |out, weights| {
+        put_list(out, weights, |out, (target, weight)| {
+            put_address(out, **target);
+            out.push(**weight);
+        });
+    });
 }
 
 fn distribution(reader: &mut Reader<'_>) -> Option<Distribution> {
     let range = |reader: &mut Reader<'_>| Some(PortRange { first: reader.u16()?, last: reader.u16()? });
     let ports = reader.optional(|reader| reader.list(range))?;
     let targets = reader.optional(|reader| reader.list(Reader::address))?;
+    let weight = |reader: &mut Reader<'_>| Some((reader.address()?, reader.u8()?));
+    // Earlier versions knew no methods, and wrote nothing here.
+    let weights = match reader.0.is_empty() {
+        true => None,
+        false => reader.optional(|reader| reader.list(weight))?,
+    };
     Some(Distribution {
+        method: weights.map_or(Method::RoundRobin, |list| Method::WeightedActive(Weights(list.into_iter().collect()))),
         ports: ports.map_or(Ports::Every, Ports::List),
         targets: targets.map_or(Targets::All, Targets::List),
     })
@@ -400,7 +482,15 @@ mod tests {
         let range = (any::<u16>(), any::<u16>()).prop_map(|(first, last)| PortRange { first, last });
         let ports = prop_oneof![Just(Ports::Every), prop::collection::vec(range, 0..5).prop_map(Ports::List)];
         let targets = prop_oneof![Just(Targets::All), prop::collection::vec(addresses(), 0..5).prop_map(Targets::List)];
-        (ports, targets).prop_map(|(ports, targets)| Distribution { ports, targets })
+        let weights = prop::collection::btree_map(addresses(), any::<u8>(), 0..5).prop_map(Weights);
+        let methods = prop_oneof![Just(Method::RoundRobin), weights.prop_map(Method::WeightedActive)];
+        (methods, ports, targets).prop_map(|(method, ports, targets)| Distribution { method, ports, targets })
+    }
+
+    fn creations() -> impl Strategy<Value = Option<Created>> {
+        let how = prop_oneof![Just(Creation::Bind), Just(Creation::Ioctl)];
+        let created = (how, any::<bool>(), any::<u64>());
+        prop::option::of(created.prop_map(|(how, disruptive, since)| Created { how, disruptive, since }))
     }
 
     fn lives() -> impl Strategy<Value = Life> {
@@ -420,6 +510,7 @@ mod tests {
         let phases = prop_oneof![
             Just(Phase::Rebuilding),
             Just(Phase::Active),
+            Just(Phase::Released),
             addresses().prop_map(|from| Phase::TakingBack { from })
         ];
         prop_oneof![
@@ -427,10 +518,10 @@ mod tests {
                 .prop_map(|(name, process, linked, leaving)| Message::Hello { name, process, linked, leaving }),
             (any::<[u64; 3]>(), prop::collection::vec(lives(), 0..5))
                 .prop_map(|([count, heard, claims], lives)| Message::Heartbeat { count, heard, claims, lives }),
-            (addresses(), any::<u8>(), moveables(), any::<Option<u8>>(), any::<bool>(), lists()).prop_map(
-                |(dvipa, rank, moveable, prefix, create, distribution)| Message::Definition {
+            (addresses(), any::<u8>(), moveables(), any::<Option<u8>>(), any::<bool>(), lists(), creations()).prop_map(
+                |(dvipa, rank, moveable, prefix, create, distribution, created)| Message::Definition {
                     dvipa,
-                    definition: Definition { rank, moveable, prefix, create, distribution },
+                    definition: Definition { rank, moveable, prefix, create, distribution, created },
                 }
             ),
             (addresses(), any::<u64>(), moveables(), any::<u8>(), lists()).prop_map(
@@ -461,6 +552,16 @@ mod tests {
             connections().prop_map(|connection| Message::Ask { connection }),
             (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::ReportEnd { dvipa, epoch }),
             (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::Released { dvipa, epoch }),
+            (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::LeaseAsk { dvipa, epoch }),
+            (addresses(), epochs(), any::<Vec<u16>>()).prop_map(|(dvipa, epoch, blocks)| Message::Leased {
+                dvipa,
+                epoch,
+                blocks
+            }),
+            (addresses(), epochs(), any::<(u32, u64, u64)>()).prop_map(|(dvipa, epoch, (count, digest, servers))| {
+                Message::Audit { dvipa, epoch, tally: Tally { count, digest }, servers }
+            }),
+            ".*".prop_map(|why| Message::Refused { why }),
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use vipa::{Backup, Define, Definitions, Distribute, Moveable, PortRange, Ports, Targets};
+use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Targets};
 
 use crate::harness::{Cluster, Ends, Image, client, ip};
 
@@ -43,7 +43,12 @@ pub fn backup(address: IpAddr, rank: u8) -> Backup {
 }
 
 pub fn distribute(address: IpAddr, port: u16, targets: Targets) -> Distribute {
-    Distribute { address, ports: Ports::List(vec![PortRange { first: port, last: port }]), targets }
+    Distribute {
+        address,
+        method: Method::RoundRobin,
+        ports: Ports::List(vec![PortRange { first: port, last: port }]),
+        targets,
+    }
 }
 
 pub fn image(number: u8, linked: bool, definitions: Definitions, listeners: Vec<(Option<IpAddr>, u16)>) -> Image {
@@ -58,11 +63,13 @@ pub fn figure4_images() -> Vec<Image> {
     let first = Definitions {
         defines: vec![define(dva1())],
         backups: vec![backup(dvb1(), 30)],
+        ranges: vec![],
         distributes: vec![distribute(dva1(), 60, Targets::List(vec![xcf(1), xcf(2), xcf(4)]))],
     };
     let fifth = Definitions {
         defines: vec![define(dvb1())],
         backups: vec![backup(dva1(), 10)],
+        ranges: vec![],
         distributes: vec![
             distribute(dvb1(), 60, Targets::All),
             distribute(dva1(), 60, Targets::List(vec![xcf(2), xcf(3), xcf(4)])),
@@ -91,6 +98,7 @@ pub fn chain() -> Cluster {
     let primary = Definitions {
         defines: vec![define(dva1())],
         backups: vec![],
+        ranges: vec![],
         distributes: vec![distribute(dva1(), 60, Targets::All)],
     };
     let second = Definitions { backups: vec![backup(dva1(), 20)], ..Definitions::default() };

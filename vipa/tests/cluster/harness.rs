@@ -42,6 +42,7 @@ pub struct Node {
     pub listeners: BTreeSet<(Option<IpAddr>, u16)>,
     pub exit: Option<IpAddr>,
     pub left: bool,
+    pub refused: Option<String>,
     /// Lives of peers that `PeerUp` told of.
     watched: BTreeSet<(IpAddr, u64)>,
 }
@@ -198,6 +199,7 @@ impl Cluster {
             listeners: BTreeSet::new(),
             exit: None,
             left: false,
+            refused: None,
             watched: BTreeSet::new(),
         });
         listeners.into_iter().for_each(|(address, port)| self.listen(index, address, port));
@@ -502,6 +504,12 @@ impl Cluster {
                     self.events.push((index, event));
                 }
                 Action::Left => self.node_mut(index).left = true,
+                Action::Break { address } => {
+                    let held: Vec<Ends> = self.node(index).held.keys().copied().collect();
+                    held.into_iter().filter(|ends| ends.0.ip() == address).for_each(|ends| self.close(index, ends));
+                }
+                Action::PortsLeased { .. } => {}
+                Action::Refused { why } => self.node_mut(index).refused = Some(why),
             }
         }
     }

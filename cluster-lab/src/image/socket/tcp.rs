@@ -10,9 +10,13 @@ use std::time::Duration;
 use stack::Instant;
 use stack::tcp::{ConnId, Keepalive, ListenOptions, ListenerId, SocketError, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use vipa::{Creation, PortLease};
 
 use super::super::shared::{Core, Shared};
 use super::{image_ended, io_error};
+
+/// How long a connection from a DVIPA waits for a port.
+const LEASE_WAIT: Duration = Duration::from_secs(10);
 
 /// A listening socket of an image.
 #[derive(Debug)]
@@ -24,16 +28,26 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Listens on `local`; the unspecified address means every address of the image. The address
-    /// need not be in the home list yet: a DVIPA appears there once a routing stack names it.
+    /// need not be in the home list yet: a DVIPA appears there once a routing stack names it, and one
+    /// of a VIPARANGE is made by this call (D4).
     ///
     /// # Errors
-    /// `AddrInUse` if another listener has the same address and port.
+    /// `AddrInUse` if another listener has the same address and port, `AddrNotAvailable` if the
+    /// DVIPA may not be made here.
     pub fn bind(image: &Arc<Shared>, local: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         let address = Some(local.ip()).filter(|address| !address.is_unspecified());
-        let id =
-            image.lock().stack.tcp_mut().listen(address, local.port(), options).map_err(|error| {
-                io::Error::new(io::ErrorKind::AddrInUse, format!("cannot listen on {local}: {error}"))
-            })?;
+        let mut core = image.lock();
+        let created = match address {
+            Some(address) => core.bind_dvipa(image.now(), address)?,
+            None => false,
+        };
+        let id = core.stack.tcp_mut().listen(address, local.port(), options).map_err(|error| {
+            if created {
+                core.vipa.delete(image.now(), local.ip(), Creation::Bind);
+            }
+            io::Error::new(io::ErrorKind::AddrInUse, format!("cannot listen on {local}: {error}"))
+        })?;
+        drop(core);
         image.kick();
         Ok(TcpListener { image: image.clone(), id, local })
     }
@@ -79,6 +93,31 @@ impl Drop for TcpListener {
     }
 }
 
+/// Opens a connection from a port that the routing stack leases for this address, if it is a DVIPA
+/// (R8).
+async fn connect_leased(image: &Arc<Shared>, local: SocketAddr, remote: SocketAddr) -> io::Result<ConnId> {
+    std::future::poll_fn(|cx| {
+        let mut core = image.lock();
+        if core.ended {
+            return Poll::Ready(Err(image_ended()));
+        }
+        let now = image.now();
+        let port = match core.vipa.lease_port(now, local.ip(), remote) {
+            PortLease::Port(port) => port,
+            PortLease::Any => 0,
+            PortLease::Wait => {
+                core.leased.push(cx.waker().clone());
+                drop(core);
+                image.kick();
+                return Poll::Pending;
+            }
+        };
+        let local = SocketAddr::new(local.ip(), port);
+        Poll::Ready(core.stack.tcp_connect(now, Some(local), remote).map_err(io::Error::other))
+    })
+    .await
+}
+
 /// A connection of an image. Dropping it closes it; the FIN handshake goes on without it.
 #[derive(Debug)]
 pub struct TcpStream {
@@ -93,10 +132,11 @@ impl TcpStream {
     /// # Errors
     /// No route, no free port, or what the peer or the network answered.
     pub async fn connect(image: &Arc<Shared>, local: Option<SocketAddr>, remote: SocketAddr) -> io::Result<Self> {
-        let id = {
-            let mut core = image.lock();
-            let now = image.now();
-            core.stack.tcp_connect(now, local, remote).map_err(io::Error::other)?
+        let id = match local {
+            Some(local) if local.port() == 0 && !local.ip().is_unspecified() => {
+                tokio::time::timeout(LEASE_WAIT, connect_leased(image, local, remote)).await??
+            }
+            _ => image.lock().stack.tcp_connect(image.now(), local, remote).map_err(io::Error::other)?,
         };
         image.kick();
         let stream = TcpStream { image: image.clone(), id, write_shut: false };

@@ -1,0 +1,142 @@
+//! The audit (R15): whatever went wrong with the router's tables, it is found and repaired.
+//!
+//! Now and then the router tells each stack how many connections its CRT has for it, and a digest
+//! of them and of the stack's DPT rows. If that is not what the stack itself knows, twice in a row
+//! (once may be a message under way), the stack sends its complete report: what is missing is
+//! entered, and what it does not name is removed.
+
+use std::net::IpAddr;
+
+use crate::crt::{Entry, Evidence, Flow};
+use crate::dvipa::DvipaId;
+use crate::guard::Guard;
+use crate::membership::StackId;
+use crate::ownership::{Epoch, Standing};
+use crate::vipa::Vipa;
+use crate::wire::message::Message;
+
+/// A set of connections, as far as a comparison goes: kept up to date with each change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub count: u32,
+    /// Sum of the connections' fingerprints, so that their order does not matter.
+    pub digest: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, flow: &Flow, instance: u32) {
+        self.count = self.count.wrapping_add(1);
+        self.digest = self.digest.wrapping_add(fingerprint(flow, instance));
+    }
+
+    pub fn subtract(&mut self, flow: &Flow, instance: u32) {
+        self.count = self.count.wrapping_sub(1);
+        self.digest = self.digest.wrapping_sub(fingerprint(flow, instance));
+    }
+}
+
+/// Part of the protocol: all stacks compute the same. The DVIPA is not in it, its number differs
+/// from stack to stack.
+fn fingerprint(flow: &Flow, instance: u32) -> u64 {
+    let (high, low) = match flow.remote {
+        IpAddr::V4(v4) => (0, u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => ((v6.to_bits() >> 64) as u64, v6.to_bits() as u64),
+    };
+    let ports = u64::from(flow.remote_port) << 48 | u64::from(flow.port) << 32 | u64::from(instance);
+    [low, high, ports].into_iter().fold(0x9e37_79b9_7f4a_7c15, |hash, word| mix(hash ^ word))
+}
+
+/// The finalizer of SplitMix64.
+fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// Digest of a stack's servers: ports and listeners.
+fn servers_digest(servers: impl Iterator<Item = (u16, u16)>) -> u64 {
+    servers.fold(0, |sum, (port, listeners)| sum.wrapping_add(mix(u64::from(port) << 16 | u64::from(listeners))))
+}
+
+impl Vipa {
+    /// Compares the tables of every DVIPA that this stack routes with what the stacks hold.
+    pub(crate) fn audit(&mut self) {
+        if self.now < self.next_audit {
+            return;
+        }
+        self.next_audit = self.now + self.config.timing.audit;
+        for id in self.dvipa_ids() {
+            if !matches!(self.dvipa(id).standing, Standing::Active) {
+                continue;
+            }
+            self.audit_own(id);
+            for stack in self.live_peers() {
+                let dvipa = self.dvipa(id);
+                let rows = dvipa.dpt.rows().into_iter().filter(|(_, who, row)| *who == stack && row.ready > 0);
+                let message = Message::Audit {
+                    dvipa: dvipa.address,
+                    epoch: dvipa.epoch,
+                    tally: dvipa.tallies.get(&stack).copied().unwrap_or_default(),
+                    servers: servers_digest(rows.map(|(port, _, row)| (port, row.ready))),
+                };
+                self.tell(stack, &message);
+            }
+        }
+    }
+
+    /// Entries that point to this stack itself.
+    fn audit_own(&mut self, id: DvipaId) {
+        let (now, me) = (self.now, self.me);
+        let dvipa = self.dvipa(id);
+        if dvipa.tallies.get(&me).copied().unwrap_or_default() == dvipa.own || !self.guards(Guard::Audit) {
+            return;
+        }
+        let mark = self.next_mark(id, me);
+        let held: Vec<_> = self.held_on(id).collect();
+        for (flow, instance) in held {
+            self.enter(flow, Entry::new(now, instance, me, mark, Evidence::Holder));
+        }
+        self.sweep(id, me);
+    }
+
+    /// The router's tables, as far as they are about this stack.
+    pub(crate) fn hear_audit(&mut self, from: StackId, id: DvipaId, epoch: Epoch, tally: Tally, servers: u64) {
+        if !self.guards(Guard::Audit) || !self.reports_to(id, from, epoch) {
+            return;
+        }
+        let known = servers_digest(self.listeners_on(id).into_iter());
+        let dvipa = self.dvipa_mut(id);
+        if (tally, servers) == (dvipa.own, known) {
+            dvipa.drifts = 0;
+            return;
+        }
+        dvipa.drifts += 1;
+        if dvipa.drifts >= 2 {
+            dvipa.drifts = 0;
+            self.counters.repaired += 1;
+            self.report(id, from);
+        }
+    }
+
+    /// Fault injection for tests and the simulator: the router's CRT loses a connection, or gets one
+    /// that nobody holds, `random` says which. `false` if there is nothing to spoil.
+    #[doc(hidden)]
+    pub fn spoil(&mut self, random: u64) -> bool {
+        let routed: Vec<DvipaId> =
+            self.dvipa_ids().filter(|id| matches!(self.dvipa(*id).standing, Standing::Active)).collect();
+        let live: Vec<StackId> = self.live_peers().into_iter().chain([self.me]).collect();
+        let pick = |count: usize| (random >> 8) as usize % count.max(1);
+        let Some(id) = routed.get(pick(routed.len())).copied() else { return false };
+        if random.is_multiple_of(2) {
+            let mut flows: Vec<Flow> = self.crt.iter().map(|(flow, _)| flow).filter(|flow| flow.dvipa == id).collect();
+            flows.sort_unstable_by_key(|flow| (flow.remote, flow.remote_port, flow.port));
+            let Some(flow) = flows.get(pick(flows.len())).copied() else { return false };
+            self.take_out(&flow);
+            return true;
+        }
+        let remote = IpAddr::from([198, 51, 100, 254]);
+        let flow = Flow { remote, remote_port: (random >> 32) as u16, dvipa: id, port: 60 };
+        let target = live[pick(live.len())];
+        self.enter(flow, Entry::new(self.now, random as u32, target, self.mark(id, target), Evidence::Holder))
+    }
+}

@@ -1,0 +1,210 @@
+//! DVIPAs that applications make by binding an address of a VIPARange (D4), and how they move
+//! (Figures 11 and 12).
+//!
+//! Whoever binds the address last owns it. Taking it from the stack that had it is a takeback like
+//! any other (see `takeback`): every stack reports what it holds, the former owner hands its table
+//! over and steps back, and connections go on where they are, through however many moves. Once
+//! nobody has it bound any more, a stack that still serves connections on it keeps it, until the
+//! last of them has ended.
+
+use std::net::IpAddr;
+
+use stack::Instant;
+use thiserror::Error;
+
+use crate::action::Action;
+use crate::dvipa::{Definition, DvipaId};
+use crate::ownership::Phase;
+use crate::vipa::Vipa;
+
+/// How an application makes a DVIPA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Creation {
+    /// By bind(): the DVIPA lasts as long as somebody listens on it.
+    Bind,
+    /// By ioctl (SIOCSVIPA, the MODDVIPA utility): it lasts until it is deleted the same way.
+    Ioctl,
+}
+
+/// Where a stack's right to a DVIPA of a range comes from, as it tells the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Created {
+    pub how: Creation,
+    /// The range says MOVEable DISRUPTive.
+    pub disruptive: bool,
+    /// Round of the ownership epoch when it was made: of two stacks the later has the better right.
+    pub since: u64,
+}
+
+/// A DVIPA that an application of this stack has made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub created: Created,
+    pub prefix: u8,
+    /// Somebody here has it. If not, only connections are left.
+    pub bound: bool,
+}
+
+/// Rank of a stack that has the address bound.
+pub(crate) const BOUND: u8 = 2;
+/// Rank of one that only has connections left on it.
+pub(crate) const REMNANT: u8 = 1;
+
+/// What became of [`Vipa::create`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The DVIPA is this stack's now.
+    New,
+    /// It was already; z/OS warns if an ioctl meets that.
+    Here,
+}
+
+/// Why an application cannot have a DVIPA (zos.md, section 3: creation conflict matrix).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Conflict {
+    /// The address is in no VIPARANGE of this stack.
+    #[error("the address is in no VIPARANGE of this stack")]
+    NotInRange,
+    /// A VIPADEFINE or VIPABACKUP names it.
+    #[error("VIPADEFINE or VIPABACKUP of {0} names it")]
+    Defined(String),
+    /// An application of another stack has it, and may not lose it.
+    #[error("an application of {0} has it")]
+    Taken(String),
+    /// This stack has no network link, or is not in the sysplex group.
+    #[error("this stack cannot own DVIPAs: it has no network link, or is not in the group")]
+    Unable,
+}
+
+impl Vipa {
+    /// An application wants `address`, and nobody here has it yet (D4, F11.500). Afterwards poll
+    /// actions: the address is in the home list then.
+    ///
+    /// # Errors
+    /// As the conflict matrix has it.
+    pub fn create(&mut self, now: Instant, address: IpAddr, how: Creation) -> Result<Outcome, Conflict> {
+        self.advance(now);
+        if self.outside || self.leaving.is_some() || !self.config.linked {
+            return Err(Conflict::Unable);
+        }
+        if self.is_defined_here(address) {
+            return match how {
+                Creation::Bind => Ok(Outcome::Here),
+                Creation::Ioctl => Err(Conflict::Defined(self.config.name.clone())),
+            };
+        }
+        let range = *self.config.definitions.range_of(address).ok_or(Conflict::NotInRange)?;
+        let own = self.created.get(&address).filter(|own| own.bound);
+        if own.is_some() {
+            return Ok(Outcome::Here);
+        }
+        self.conflict(address, how, range.disruptive)?;
+        let id = self.learn(address).ok_or(Conflict::Unable)?;
+        let since = self.dvipa(id).claim.as_ref().map_or(0, |claim| claim.epoch.round) + 1;
+        let created = Created { how, disruptive: range.disruptive, since };
+        self.created.insert(address, Own { created, prefix: range.prefix, bound: true });
+        self.reprofile();
+        self.update_home(id);
+        Ok(Outcome::New)
+    }
+
+    /// An application gives `address` up: the last socket bound to it is closed, or an ioctl says
+    /// so. Connections go on.
+    pub fn delete(&mut self, now: Instant, address: IpAddr, how: Creation) {
+        self.advance(now);
+        if let Some(own) = self.created.get_mut(&address).filter(|own| own.created.how == how) {
+            own.bound = false;
+            self.reprofile();
+            self.sweep_created();
+        }
+    }
+
+    fn is_defined_here(&self, address: IpAddr) -> bool {
+        let definition = self.by_address.get(&address).and_then(|id| self.dvipa(*id).definitions.get(&self.me));
+        definition.is_some_and(|definition| definition.created.is_none() && definition.rank > 0)
+    }
+
+    /// What stands against a second stack that makes the DVIPA.
+    fn conflict(&self, address: IpAddr, how: Creation, disruptive: bool) -> Result<(), Conflict> {
+        let Some(id) = self.by_address.get(&address) else { return Ok(()) };
+        for (stack, definition) in &self.dvipa(*id).definitions {
+            if *stack == self.me || !self.is_live(*stack) || definition.rank == 0 {
+                continue;
+            }
+            match (definition.created.map(|first| first.how), how) {
+                (None, _) => return Err(Conflict::Defined(self.label_of(*stack))),
+                // Only connections are left there.
+                (Some(_), _) if definition.rank == REMNANT => {}
+                (Some(Creation::Bind), Creation::Bind) if disruptive => {
+                    return Err(Conflict::Taken(self.label_of(*stack)));
+                }
+                (Some(Creation::Ioctl), Creation::Bind) => return Err(Conflict::Taken(self.label_of(*stack))),
+                (Some(Creation::Bind), _) | (Some(Creation::Ioctl), Creation::Ioctl) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Another stack has made a DVIPA that is this one's too: by the conflict matrix an ioctl takes
+    /// it away from a bind, and from another ioctl if the range is DISRUPTIVE.
+    pub(crate) fn yield_created(&mut self, address: IpAddr, second: &Definition) {
+        let (Some(own), Some(theirs)) = (self.created.get(&address), second.created) else { return };
+        let later = second.rank == BOUND && theirs.since > own.created.since;
+        let lost = match (own.created.how, theirs.how) {
+            (Creation::Bind, Creation::Ioctl) => true,
+            (Creation::Ioctl, Creation::Ioctl) => theirs.disruptive,
+            (_, Creation::Bind) => false,
+        };
+        if later && lost {
+            self.created.remove(&address);
+            self.actions.push_back(Action::Break { address });
+            self.reprofile();
+        }
+    }
+
+    /// DVIPAs of ranges of which nothing is left here: no application, no connection, and none of
+    /// another stack that this one routes (F12.528).
+    pub(crate) fn sweep_created(&mut self) {
+        let spent = |(address, own): (&IpAddr, &Own)| {
+            let dvipa = self.dvipa(*self.by_address.get(address)?);
+            let routes = dvipa.standing.collects() && dvipa.dpt.connections() > 0;
+            (!own.bound && dvipa.held == 0 && !routes).then_some(*address)
+        };
+        let spent: Vec<IpAddr> = self.created.iter().filter_map(spent).collect();
+        if spent.is_empty() {
+            return;
+        }
+        self.created.retain(|address, _| !spent.contains(address));
+        self.reprofile();
+    }
+
+    /// What this stack tells of a DVIPA that it has made.
+    pub(crate) fn created_definition(own: &Own) -> Definition {
+        Definition {
+            rank: if own.bound { BOUND } else { REMNANT },
+            prefix: Some(own.prefix),
+            create: true,
+            created: Some(own.created),
+            ..Definition::default()
+        }
+    }
+
+    /// The owner has given the DVIPA up, and nobody else can have it.
+    pub(crate) fn release(&mut self, id: DvipaId) {
+        let until = self.now + self.config.timing.grace;
+        let dvipa = self.dvipa_mut(id);
+        if let Some(claim) = &mut dvipa.claim {
+            claim.phase = Phase::Released;
+        }
+        dvipa.acting = None;
+        dvipa.standing = crate::ownership::Standing::Former { until };
+        let address = dvipa.address;
+        if core::mem::take(&mut dvipa.advertised) {
+            self.actions.push_back(Action::Withdraw { address });
+        }
+        self.event(crate::event::Event::Released { dvipa: address });
+        self.announce(id);
+        self.update_home(id);
+        self.reexamine(id);
+    }
+}

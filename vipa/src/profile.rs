@@ -1,0 +1,240 @@
+//! What an operator changes while the stack runs: profiles (D6), and VARY TCPIP,,SYSPLEX.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use stack::Instant;
+use thiserror::Error;
+
+use crate::definitions::Definitions;
+use crate::dvipa::{Definition, DvipaId, PRIMARY, Primary, by_address};
+use crate::event::Event;
+use crate::membership::StackId;
+use crate::vipa::Vipa;
+
+/// What QUIESCE keeps new connections from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiesce {
+    /// This stack as a target, whatever the port.
+    Target,
+    /// Servers of this stack on one port.
+    Port(u16),
+}
+
+/// What is quiesced here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Quiesced {
+    target: bool,
+    ports: BTreeSet<u16>,
+}
+
+impl Quiesced {
+    pub fn covers(&self, port: u16) -> bool {
+        self.target || self.ports.contains(&port)
+    }
+}
+
+/// Why a command changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// DEACTIVATE and REACTIVATE are for VIPADEFINE and VIPABACKUP.
+    #[error("{0} is in no VIPADEFINE or VIPABACKUP of this stack")]
+    NotDefined(IpAddr),
+    /// It is deactivated, or active, already.
+    #[error("{0} is so already")]
+    Already(IpAddr),
+    /// Another stack has the rank.
+    #[error("{stack} has rank {rank} for {dvipa} already: expected a rank of its own for each stack")]
+    Rank {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// The rank, 255 for VIPADEFINE.
+        rank: u8,
+        /// Who has it.
+        stack: String,
+    },
+}
+
+impl Vipa {
+    /// VARY OBEYFILE: this is the VIPADynamic block from now on (D6). The same block again changes
+    /// nothing (I23).
+    ///
+    /// # Errors
+    /// If another stack has one of its ranks; then nothing is changed.
+    pub fn redefine(&mut self, now: Instant, definitions: Definitions) -> Result<(), Refusal> {
+        self.advance(now);
+        for (address, definition) in by_address(&definitions) {
+            let Some(id) = self.by_address.get(&address).copied().filter(|_| definition.rank > 0) else { continue };
+            let had = self.dvipa(id).definitions.get(&self.me).is_some_and(|own| own.rank == definition.rank);
+            let rival = self.dvipa(id).definitions.iter().find(|(stack, theirs)| {
+                let same = theirs.rank == definition.rank && theirs.created.is_none();
+                **stack != self.me && same && self.is_live(**stack)
+            });
+            if let Some((stack, _)) = rival.filter(|_| !had) {
+                let stack = self.label_of(*stack);
+                return Err(Refusal::Rank { dvipa: address, rank: definition.rank, stack });
+            }
+        }
+        self.deactivated.retain(|address| definitions.names(*address));
+        self.config.definitions = definitions;
+        self.reprofile();
+        Ok(())
+    }
+
+    /// VARY SYSPLEX,DEACTIVATE: as if the definition were deleted, but it is kept.
+    ///
+    /// # Errors
+    /// If there is none, or it is deactivated already.
+    pub fn deactivate(&mut self, now: Instant, dvipa: IpAddr) -> Result<(), Refusal> {
+        self.advance(now);
+        if !self.config.definitions.names(dvipa) {
+            return Err(Refusal::NotDefined(dvipa));
+        }
+        if !self.deactivated.insert(dvipa) {
+            return Err(Refusal::Already(dvipa));
+        }
+        self.reprofile();
+        Ok(())
+    }
+
+    /// VARY SYSPLEX,REACTIVATE: the definition counts again.
+    ///
+    /// # Errors
+    /// If it is not deactivated.
+    pub fn reactivate(&mut self, now: Instant, dvipa: IpAddr) -> Result<(), Refusal> {
+        self.advance(now);
+        if !self.config.definitions.names(dvipa) {
+            return Err(Refusal::NotDefined(dvipa));
+        }
+        if !self.deactivated.remove(&dvipa) {
+            return Err(Refusal::Already(dvipa));
+        }
+        self.reprofile();
+        Ok(())
+    }
+
+    /// VARY SYSPLEX,QUIESCE: no new connections come here; those that there are go on (I14).
+    pub fn quiesce(&mut self, now: Instant, what: Quiesce) {
+        self.set_quiesced(now, what, true);
+    }
+
+    /// VARY SYSPLEX,RESUME: new connections come again.
+    pub fn resume(&mut self, now: Instant, what: Quiesce) {
+        self.set_quiesced(now, what, false);
+    }
+
+    fn set_quiesced(&mut self, now: Instant, what: Quiesce, on: bool) {
+        self.advance(now);
+        match (what, on) {
+            (Quiesce::Target, _) => self.quiesced.target = on,
+            (Quiesce::Port(port), true) => drop(self.quiesced.ports.insert(port)),
+            (Quiesce::Port(port), false) => drop(self.quiesced.ports.remove(&port)),
+        }
+        let listeners: Vec<_> = self.listeners.keys().copied().collect();
+        for (port, address) in listeners {
+            self.listeners_changed(address, port);
+        }
+    }
+
+    /// What this stack has to say of each DVIPA: its profile, less what is deactivated, and what its
+    /// applications have made.
+    fn own_definitions(&self) -> BTreeMap<IpAddr, Definition> {
+        let profile = by_address(&self.config.definitions).into_iter();
+        let mut own: BTreeMap<_, _> = profile.filter(|(address, _)| !self.deactivated.contains(address)).collect();
+        for (address, created) in &self.created {
+            own.entry(*address).or_insert_with(|| Vipa::created_definition(created));
+        }
+        own
+    }
+
+    /// Brings what this stack has said up to date: the complete list goes to every stack, but only
+    /// if anything in it has changed (D6, F5.102, I23).
+    pub(crate) fn reprofile(&mut self) {
+        let (me, incarnation) = (self.me, self.config.incarnation);
+        if self.replace_definitions(me, incarnation, self.own_definitions()) {
+            let peers: Vec<StackId> = self.peers.keys().copied().collect();
+            peers.into_iter().for_each(|peer| self.send_list(peer));
+            self.reconsider();
+        }
+    }
+
+    /// This is all that a stack's profile says (F5.100, F6.132-135). `true` if it said something
+    /// else before.
+    pub(crate) fn replace_definitions(
+        &mut self,
+        stack: StackId,
+        incarnation: u64,
+        mut list: BTreeMap<IpAddr, Definition>,
+    ) -> bool {
+        let mut changed = false;
+        for address in list.keys().copied().collect::<Vec<_>>() {
+            self.learn(address);
+        }
+        for id in self.dvipa_ids() {
+            let dvipa = self.dvipa_mut(id);
+            let definition = list.remove(&dvipa.address);
+            if dvipa.definitions.get(&stack) == definition.as_ref() {
+                continue;
+            }
+            changed = true;
+            match definition {
+                None => drop(dvipa.definitions.remove(&stack)),
+                Some(definition) => {
+                    let Definition { rank, moveable, prefix, distribution, .. } = definition.clone();
+                    if let Some(prefix) = prefix.filter(|_| rank == PRIMARY) {
+                        dvipa.learn_primary(Primary { incarnation, moveable, prefix, distribution });
+                    }
+                    dvipa.definitions.insert(stack, definition.clone());
+                    let address = dvipa.address;
+                    if stack != self.me {
+                        self.yield_created(address, &definition);
+                        self.dispute(id, stack);
+                    }
+                }
+            }
+            self.update_home(id);
+        }
+        changed
+    }
+
+    /// The stack that has the better right to a rank which two claim: the one that owns the DVIPA,
+    /// else the one that runs longer. The other one's definition does not count.
+    pub(crate) fn outranked(&self, id: DvipaId, stack: StackId) -> Option<StackId> {
+        let definitions = &self.dvipa(id).definitions;
+        let definition = definitions.get(&stack).filter(|one| one.rank > 0 && one.created.is_none())?;
+        let owner = self.live_owner(id);
+        if owner == Some(stack) {
+            return None;
+        }
+        let rivals = definitions.iter().filter(|(other, theirs)| {
+            let same = theirs.rank == definition.rank && theirs.created.is_none();
+            **other != stack && same && self.is_live(**other)
+        });
+        let age = |stack: StackId| match self.peers.get(&stack) {
+            Some(peer) => peer.announced.unwrap_or(u64::MAX),
+            None => self.config.incarnation,
+        };
+        let better = |other: &StackId| owner == Some(*other) || (age(*other), *other) < (age(stack), stack);
+        rivals.map(|(other, _)| *other).find(better)
+    }
+
+    /// Tells of a rank that two stacks claim; both find the same.
+    fn dispute(&mut self, id: DvipaId, stack: StackId) {
+        for (one, other) in [(stack, self.me), (self.me, stack)] {
+            if self.outranked(id, one) == Some(other) {
+                let dvipa = self.dvipa(id);
+                let (address, rank) = (dvipa.address, dvipa.definitions.get(&one).map_or(0, |one| one.rank));
+                let (refused, holder) = (self.label_of(one), self.label_of(other));
+                self.event(Event::RankRefused { dvipa: address, rank, refused, holder });
+            }
+        }
+    }
+}
+
+impl Definitions {
+    /// Whether a VIPADEFine or VIPABackup names the address.
+    pub(crate) fn names(&self, address: IpAddr) -> bool {
+        self.defines.iter().any(|define| define.address == address)
+            || self.backups.iter().any(|backup| backup.address == address)
+    }
+}
