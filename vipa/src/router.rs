@@ -278,6 +278,10 @@ impl Vipa {
         } else {
             me
         };
+        if target == me && !self.listens(self.dvipa(id).address, port) {
+            // The stack answers as a host without a listener does; there is nothing to remember.
+            return Verdict::Local;
+        }
         let mark = self.mark(id, target);
         if !self.enter(*flow, Entry::new(self.now, instance, target, mark, Evidence::HalfOpen)) {
             return Verdict::Drop(DropReason::TableFull);

@@ -296,10 +296,11 @@ impl Vipa {
         if let Some(leaving) = &mut self.leaving {
             leaving.done = true;
         }
-        if self.staying {
-            self.depart();
+        // Not here: whoever called may be looking at tables that go then.
+        self.departing = self.staying;
+        if !self.departing {
+            self.actions.push_back(Action::Left);
         }
-        self.actions.push_back(Action::Left);
     }
 
     /// When something here is over.
@@ -320,6 +321,7 @@ impl Vipa {
         }
         self.retire();
         self.offer_idle();
+        self.sweep_created();
         self.check_left();
     }
 }

@@ -61,6 +61,8 @@ pub struct Vipa {
     pub(crate) leaving: Option<Leaving>,
     /// It stays when it has left the group.
     pub(crate) staying: bool,
+    /// It has handed over everything, and leaves the group at the next opportunity.
+    pub(crate) departing: bool,
     /// Not in the group.
     pub(crate) outside: bool,
     /// DVIPAs that applications here have made (D4).
@@ -115,6 +117,7 @@ impl Vipa {
             dazed_until: now,
             leaving: None,
             staying: false,
+            departing: false,
             outside: false,
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
@@ -199,6 +202,10 @@ impl Vipa {
 
     /// The next thing to do, in order.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if core::mem::take(&mut self.departing) {
+            self.depart();
+            self.actions.push_back(Action::Left);
+        }
         if self.actions.is_empty() {
             self.flush();
         }

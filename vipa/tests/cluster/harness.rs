@@ -202,6 +202,7 @@ impl Cluster {
             refused: None,
             watched: BTreeSet::new(),
         });
+        self.settle(index);
         listeners.into_iter().for_each(|(address, port)| self.listen(index, address, port));
     }
 
@@ -293,6 +294,14 @@ impl Cluster {
             node.vipa.not_listening(now, address, port);
             self.settle(index);
         }
+    }
+
+    /// An operator's or an application's call to one stack.
+    pub fn order<R>(&mut self, index: usize, call: impl FnOnce(&mut Vipa, Instant) -> R) -> R {
+        let now = self.now;
+        let result = call(&mut self.node_mut(index).vipa, now);
+        self.settle(index);
+        result
     }
 
     /// The connection ends on its stack, TIME_WAIT included.
@@ -503,7 +512,12 @@ impl Cluster {
                     }
                     self.events.push((index, event));
                 }
-                Action::Left => self.node_mut(index).left = true,
+                Action::Left => {
+                    let node = self.node_mut(index);
+                    node.left = true;
+                    // Back in the group it meets the others anew.
+                    node.watched.clear();
+                }
                 Action::Break { address } => {
                     let held: Vec<Ends> = self.node(index).held.keys().copied().collect();
                     held.into_iter().filter(|ends| ends.0.ip() == address).for_each(|ends| self.close(index, ends));

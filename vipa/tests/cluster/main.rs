@@ -6,5 +6,7 @@ mod chaos;
 mod figures;
 mod fixture;
 mod harness;
+mod moves;
+mod operator;
 mod races;
 mod takeovers;
