@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
+use crate::vary::Vary;
 
 /// Longest line that is read: a CRT of many thousand connections fits.
 const MAX_LINE: u64 = 256 << 20;
@@ -92,6 +93,8 @@ pub enum Question {
     StartApp(String),
     /// Stop an application.
     StopApp(String),
+    /// Change something.
+    Vary(Vary),
 }
 
 /// What an image answers.

@@ -10,6 +10,7 @@
 //! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
+//! | [`vary`] | operator commands |
 
 pub mod apps;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod profile;
 mod state;
 pub mod supervisor;
 mod sys;
+pub mod vary;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";

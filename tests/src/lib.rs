@@ -3,8 +3,9 @@
 //! The tests drive the `cluster-lab` command as a user would. They need `/dev/net/tun`, the
 //! right to make network namespaces, and the client programs that `./run test` installs.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -226,6 +227,35 @@ impl Drop for Running {
             drop(child.kill());
             drop(child.wait());
         }
+    }
+}
+
+/// An ncat session with an echo server.
+#[derive(Debug)]
+pub struct Session {
+    client: Running,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Connects to port 7 of `address`.
+    ///
+    /// # Panics
+    /// If ncat cannot be started.
+    pub fn open(lab: &Lab, address: &str) -> Session {
+        let mut client = lab.spawn("ncat", &[address, "7"]);
+        let lines = BufReader::new(client.child().stdout.take().expect("piped"));
+        Session { client, lines }
+    }
+
+    /// Sends a line; whether it came back.
+    ///
+    /// # Panics
+    /// Never: the client has a pipe.
+    pub fn echoes(&mut self, line: &str) -> bool {
+        let input = self.client.child().stdin.as_mut().expect("piped");
+        let mut answer = String::new();
+        writeln!(input, "{line}").is_ok() && self.lines.read_line(&mut answer).is_ok() && answer.trim_end() == line
     }
 }
 

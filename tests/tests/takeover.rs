@@ -1,11 +1,11 @@
 //! Killing the router does not hurt.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tests::{Lab, Running, pattern_digest};
+use tests::{Lab, Running, Session, pattern_digest};
 
 const WEB: &str = "http://203.0.113.1:60";
 
@@ -38,30 +38,10 @@ impl Download {
     }
 }
 
-/// An ncat session with the echo server.
-struct Session {
-    client: Running,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Session {
-    fn open(lab: &Lab) -> Session {
-        let mut client = lab.spawn("ncat", &["203.0.113.1", "7"]);
-        let lines = BufReader::new(client.child().stdout.take().expect("piped"));
-        Session { client, lines }
-    }
-
-    fn echoes(&mut self, line: &str) -> bool {
-        let input = self.client.child().stdin.as_mut().expect("piped");
-        let mut answer = String::new();
-        writeln!(input, "{line}").is_ok() && self.lines.read_line(&mut answer).is_ok() && answer.trim_end() == line
-    }
-}
-
 /// Everything that lives through one takeover and one takeback of MVS1, served by MVS2 throughout.
 fn survive(downloads: usize, bytes: usize, rate: &str, sessions: usize) {
     let lab = Lab::up("survive.ron");
-    let mut sessions: Vec<Session> = (0..sessions).map(|_| Session::open(&lab)).collect();
+    let mut sessions: Vec<Session> = (0..sessions).map(|_| Session::open(&lab, "203.0.113.1")).collect();
     for (number, session) in sessions.iter_mut().enumerate() {
         assert!(session.echoes(&format!("before {number}")));
     }
@@ -134,7 +114,7 @@ fn the_gap_is_short() {
 #[test]
 fn clients_of_a_dead_target_are_reset() {
     let lab = Lab::up("survive.ron");
-    let mut session = Session::open(&lab);
+    let mut session = Session::open(&lab, "203.0.113.1");
     assert!(session.echoes("hello"));
     lab.kill("MVS2");
     tests::eventually("MVS2 has left the DPT", || {
@@ -151,13 +131,7 @@ fn clients_of_a_dead_target_are_reset() {
 #[test]
 fn connections_of_every_target_outlive_the_router() {
     let lab = Lab::up("survive.ron");
-    let mut sessions: Vec<Session> = (0..8)
-        .map(|_| {
-            let mut client = lab.spawn("ncat", &["203.0.113.2", "7"]);
-            let lines = BufReader::new(client.child().stdout.take().expect("piped"));
-            Session { client, lines }
-        })
-        .collect();
+    let mut sessions: Vec<Session> = (0..8).map(|_| Session::open(&lab, "203.0.113.2")).collect();
     for session in &mut sessions {
         assert!(session.echoes("before"));
     }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
 use crate::netstat::ReportKind;
-use crate::{demo, image, network, profile};
+use crate::{demo, image, network, profile, vary};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -116,6 +116,20 @@ enum Command {
         lab: Lab,
         #[command(flatten)]
         json: Json,
+    },
+    /// Change a running image: profiles, and what SYSPLEX commands do
+    ///
+    /// Examples: vary MVS1 TCPIP,,OBEYFILE,more.txt
+    ///           vary MVS2 TCPIP,,SYSPLEX,QUIESCE,TARGET
+    #[command(verbatim_doc_comment)]
+    Vary {
+        /// The image
+        image: String,
+        /// TCPIP,,OBEYFILE,file or TCPIP,,SYSPLEX,{LEAVEGROUP|JOINGROUP|DEACTIVATE|REACTIVATE|QUIESCE|RESUME},...
+        #[arg(required = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        lab: Lab,
     },
     /// Read a profile and say what is wrong with it; applies nothing
     Check {
@@ -244,6 +258,13 @@ async fn talk(command: Command) -> Result<()> {
             let question = Question::Netstat(report);
             match client::ask(&lab.name, Request::Ask { image, question }).await? {
                 Reply::Answer(Answer::Netstat(report)) => show::report(&report, json.json),
+                other => client::unexpected(&other),
+            }
+        }
+        Command::Vary { image, command, lab } => {
+            let question = Question::Vary(vary::parse(&command)?);
+            match client::ask(&lab.name, Request::Ask { image, question }).await? {
+                Reply::Answer(Answer::Done) => Ok(()),
                 other => client::unexpected(&other),
             }
         }

@@ -143,7 +143,7 @@ fn expected(cluster: &Cluster) -> Vec<Expected> {
                         && target.apps.iter().any(|app| {
                             let bound = app.bind == Some(define.address);
                             let any = app.bind.is_none() && matches!(distribute.ports, vipa::Ports::List(_));
-                            (bound || any) && distribute.ports.contains(app.port)
+                            app.start && (bound || any) && distribute.ports.contains(app.port)
                         })
                 })
             };

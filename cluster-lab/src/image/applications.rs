@@ -66,7 +66,9 @@ impl Applications {
     }
 
     pub fn start_all(&mut self) -> Result<()> {
-        (0..self.slots.len()).try_for_each(|index| self.start_at(index))
+        let mut wanted =
+            (0..self.slots.len()).filter(|index| self.slots[*index].app.start).collect::<Vec<_>>().into_iter();
+        wanted.try_for_each(|index| self.start_at(index))
     }
 
     pub fn stop_all(&mut self) {

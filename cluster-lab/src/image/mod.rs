@@ -23,9 +23,12 @@ use tokio::sync::mpsc;
 use crate::control::{self, Answer, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::network;
+use crate::profile::Cluster;
+use crate::vary::Vary;
 use announce::Announcer;
 use applications::Applications;
 use node::{NetworkLink, Node, Plan, Story};
+use vipa::Quiesce;
 use xcf::{Exchange, UdpLink, XcfLink};
 
 pub use shared::Shared;
@@ -69,6 +72,42 @@ struct Running {
     apps: Applications,
     definitions: vipa::Definitions,
     incarnation: u64,
+}
+
+impl Running {
+    /// An operator's command.
+    fn vary(&mut self, cluster: &Cluster, vary: Vary) -> Result<()> {
+        let symbol = |name: &str| cluster.address_of(name);
+        let address = |name: &str| {
+            let address = name.parse().ok().or_else(|| symbol(name));
+            address.ok_or_else(|| anyhow!("'{name}' is neither an address nor a name of the profile"))
+        };
+        let what = |port: Option<u16>| port.map_or(Quiesce::Target, Quiesce::Port);
+        match vary {
+            Vary::Obey(text) => {
+                let definitions = vipa::statements::obey(&self.definitions, &text, &symbol).map_err(|errors| {
+                    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                    anyhow!("nothing is changed:\n{}", lines.join("\n"))
+                })?;
+                self.node.vary(|vipa, now| vipa.redefine(now, definitions.clone()))?;
+                self.definitions = definitions;
+            }
+            Vary::Deactivate(name) => {
+                let dvipa = address(&name)?;
+                self.node.vary(|vipa, now| vipa.deactivate(now, dvipa))?;
+            }
+            Vary::Reactivate(name) => {
+                let dvipa = address(&name)?;
+                self.node.vary(|vipa, now| vipa.reactivate(now, dvipa))?;
+            }
+            Vary::Quiesce(port) => self.node.vary(|vipa, now| vipa.quiesce(now, what(port))),
+            Vary::Resume(port) => self.node.vary(|vipa, now| vipa.resume(now, what(port))),
+            Vary::LeaveGroup => self.node.vary(|vipa, now| vipa.leave_group(now)),
+            // The core sees to it that this life's number is larger than that of the one before.
+            Vary::JoinGroup => self.node.vary(|vipa, now| vipa.join_group(now, 0)),
+        }
+        Ok(())
+    }
 }
 
 /// The images of this process.
@@ -194,6 +233,10 @@ impl Host {
             }
             Question::StopApp(app) => {
                 running.apps.stop(&app)?;
+                Answer::Done
+            }
+            Question::Vary(vary) => {
+                running.vary(&self.start.cluster, vary)?;
                 Answer::Done
             }
         })

@@ -112,6 +112,14 @@ impl Node {
         self.shared.kick();
     }
 
+    /// An operator's call to the VIPA distribution function.
+    pub fn vary<R>(&self, call: impl FnOnce(&mut Vipa, stack::Instant) -> R) -> R {
+        let now = self.shared.now();
+        let result = call(&mut self.shared.lock().vipa, now);
+        self.shared.kick();
+        result
+    }
+
     /// Resets every connection: their clients need not wait for a stack that is gone.
     pub fn abort_connections(&self) {
         let now = self.shared.now();

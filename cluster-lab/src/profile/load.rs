@@ -161,7 +161,10 @@ fn image(
     for app in &raw.apps {
         let bind = if app.bind.eq_ignore_ascii_case("any") { None } else { source.address(&app.bind, names) };
         match u16::try_from(app.port) {
-            Ok(port @ 1..) => apps.push(App { name: app.name.clone(), kind: app.kind.clone(), bind, port }),
+            Ok(port @ 1..) => {
+                let (name, kind, start) = (app.name.clone(), app.kind.clone(), app.start);
+                apps.push(App { name, kind, bind, port, start });
+            }
             _ => {
                 let at = source.find(&app.name, 0);
                 source.error(at, format!("port {} of application {}: expected 1 to 65535", app.port, app.name));

@@ -92,6 +92,8 @@ pub struct App {
     pub bind: Option<IpAddr>,
     /// Its port.
     pub port: u16,
+    /// Whether it starts with the image.
+    pub start: bool,
 }
 
 /// What an application is.
@@ -173,6 +175,11 @@ impl Cluster {
     pub fn name_of(&self, address: IpAddr) -> String {
         let name = self.names.iter().find(|(_, known)| **known == address).map(|(name, _)| name.clone());
         name.unwrap_or_else(|| address.to_string())
+    }
+
+    /// The address that `name` stands for.
+    pub fn address_of(&self, name: &str) -> Option<IpAddr> {
+        self.names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, address)| *address)
     }
 
     /// The image with this XCF address.

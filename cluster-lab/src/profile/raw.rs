@@ -60,4 +60,7 @@ pub(super) struct App {
     pub kind: AppKind,
     pub bind: String,
     pub port: u32,
+    /// Whether it starts with the image.
+    #[serde(default = "yes")]
+    pub start: bool,
 }

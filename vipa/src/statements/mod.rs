@@ -45,7 +45,20 @@ pub fn parse(
     text: &str,
     symbol: &dyn Fn(&str) -> Option<IpAddr>,
 ) -> Result<(Definitions, Places), Vec<StatementError>> {
-    parser::parse(text, symbol)
+    parser::parse(text, symbol, &Definitions::default())
+}
+
+/// Reads a VIPADynamic block that changes `known`, as VARY OBEYFILE does: what it adds, what it takes
+/// away, and what it says anew (D6).
+///
+/// # Errors
+/// Everything that is wrong with it; then nothing of it counts.
+pub fn obey(
+    known: &Definitions,
+    text: &str,
+    symbol: &dyn Fn(&str) -> Option<IpAddr>,
+) -> Result<Definitions, Vec<StatementError>> {
+    parser::parse(text, symbol, known).map(|(definitions, _)| definitions)
 }
 
 fn mask(address: IpAddr, prefix: u8) -> String {

@@ -12,15 +12,16 @@ use crate::definitions::{
 const MAX_PORTS: usize = 64;
 const MAX_TARGETS: usize = 32;
 
-const STATEMENTS: [&str; 4] = ["VIPADEFine", "VIPABackup", "VIPARange", "VIPADISTribute"];
+const STATEMENTS: [&str; 5] = ["VIPADEFine", "VIPABackup", "VIPARange", "VIPADELete", "VIPADISTribute"];
 /// What z/OS has besides.
-const NOT_HERE: [&str; 3] = ["VIPADELete", "VIPAROUTE", "VIPASMparms"];
+const NOT_HERE: [&str; 2] = ["VIPAROUTE", "VIPASMparms"];
 const BEGIN: &str = "VIPADynamic";
 const END: &str = "ENDVIPADynamic";
 
 pub(super) fn parse(
     text: &str,
     symbol: &dyn Fn(&str) -> Option<IpAddr>,
+    known: &Definitions,
 ) -> Result<(Definitions, Places), Vec<StatementError>> {
     let (words, end) = words(text);
     let mut parser = Parser {
@@ -28,11 +29,13 @@ pub(super) fn parse(
         next: 0,
         end,
         symbol,
+        known: known.clone(),
         definitions: Definitions::default(),
         places: Places::default(),
         errors: Vec::new(),
     };
     parser.block();
+    parser.merge();
     if parser.errors.is_empty() {
         parser.check();
     }
@@ -49,6 +52,9 @@ struct Parser<'a> {
     next: usize,
     end: Position,
     symbol: &'a dyn Fn(&str) -> Option<IpAddr>,
+    /// What is in force already (OBEYFILE).
+    known: Definitions,
+    /// What the text says.
     definitions: Definitions,
     places: Places,
     errors: Vec<StatementError>,
@@ -112,6 +118,7 @@ impl<'a> Parser<'a> {
                 Some(0) => self.define(word),
                 Some(1) => self.backup(word),
                 Some(2) => self.range(word),
+                Some(3) => self.delete(word),
                 Some(_) => self.distribute(word),
                 None => {
                     let known = NOT_HERE.iter().any(|keyword| matches(word.text, keyword));
@@ -119,7 +126,7 @@ impl<'a> Parser<'a> {
                     self.error(
                         word.at,
                         format!(
-                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPARANGE, VIPADISTRIBUTE or ENDVIPADYNAMIC",
+                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPARANGE, VIPADELETE, VIPADISTRIBUTE or ENDVIPADYNAMIC",
                             word.text
                         ),
                     );
@@ -205,8 +212,11 @@ impl<'a> Parser<'a> {
             } else if network(*address) != network(first) {
                 self.error(*at, format!("{address} is outside the statement's subnet, that of {first}/{prefix}"));
             }
-            self.definitions.defines.push(Define { address: *address, prefix, moveable });
-            self.places.defines.push(*at);
+            let define = Define { address: *address, prefix, moveable };
+            if self.is_news(*address, *at, self.known.defines.contains(&define)) {
+                self.definitions.defines.push(define);
+                self.places.defines.push(*at);
+            }
         }
         Ok(())
     }
@@ -226,14 +236,18 @@ impl<'a> Parser<'a> {
             None => None,
         };
         for (address, at) in self.addresses(statement)? {
-            self.definitions.backups.push(Backup { address, rank, create });
-            self.places.backups.push(at);
+            let backup = Backup { address, rank, create };
+            if self.is_news(address, at, self.known.backups.contains(&backup)) {
+                self.definitions.backups.push(backup);
+                self.places.backups.push(at);
+            }
         }
         Ok(())
     }
 
     /// D4.
     fn range(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        let delete = self.take_keyword("DELEte").is_some();
         self.take_keyword("DEFINE");
         let mut disruptive = false;
         if self.take_keyword("MOVEable").is_some() {
@@ -249,8 +263,19 @@ impl<'a> Parser<'a> {
             if !address.is_ipv4() {
                 self.error(at, format!("{address} does not go with an IPv4 mask"));
             }
-            self.definitions.ranges.push(Range { address, prefix, disruptive });
-            self.places.ranges.push(at);
+            let range = Range { address, prefix, disruptive };
+            let same = |other: &Range| other.prefix == prefix && other.contains(address);
+            let is_known = self.known.ranges.iter().any(same);
+            if delete {
+                if !is_known {
+                    self.error(at, format!("{address} is no VIPARANGE of this stack"));
+                }
+                self.known.ranges.retain(|other| !same(other));
+            } else {
+                self.known.ranges.retain(|other| !same(other));
+                self.definitions.ranges.push(range);
+                self.places.ranges.push(at);
+            }
         }
         Ok(())
     }
@@ -313,6 +338,9 @@ impl<'a> Parser<'a> {
 
     /// D3.
     fn distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        if self.take_keyword("DELEte").is_some() {
+            return self.delete_distribute(statement);
+        }
         self.take_keyword("DEFINE");
         let mut method = self.method(statement)?;
         let word = self.expect(statement, "a DVIPA")?;
@@ -331,6 +359,8 @@ impl<'a> Parser<'a> {
             self.error(word.at, format!("'{}' after DESTIP ALL: expected the end of the statement", word.text));
         }
         if let Some(address) = address {
+            // OBEYFILE: the new list takes the place of the one in force.
+            self.known.distributes.retain(|known| known.address != address);
             self.definitions.distributes.push(Distribute { address, method, ports, targets });
             self.places.distributes.push((at, places));
         }
@@ -360,6 +390,54 @@ impl<'a> Parser<'a> {
             self.expect(statement, "a port")?;
         }
         Ok(Ports::List(ranges))
+    }
+
+    /// Whether a definition says something new: what is in force already is passed over, and what
+    /// contradicts it is a mistake.
+    fn is_news(&mut self, address: IpAddr, at: Position, same: bool) -> bool {
+        if !same && self.known.names(address) {
+            self.error(at, format!("{address} is defined already: expected a VIPADELETE for it first"));
+        }
+        !same
+    }
+
+    /// VIPADELete: the DVIPA's VIPADEFINE or VIPABACKUP goes, and its VIPADISTRIBUTE.
+    fn delete(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        for (address, at) in self.addresses(statement)? {
+            if !self.known.names(address) {
+                self.error(at, format!("{address} is no DVIPA of this stack: nothing to delete"));
+            }
+            self.known.defines.retain(|define| define.address != address);
+            self.known.backups.retain(|backup| backup.address != address);
+            self.known.distributes.retain(|distribute| distribute.address != address);
+        }
+        Ok(())
+    }
+
+    /// VIPADISTribute DELEte: the DVIPA is not distributed any more. What follows it is not needed.
+    fn delete_distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        let word = self.expect(statement, "a DVIPA")?;
+        while self.take().is_some() {}
+        let Some(address) = self.address(word) else { return Ok(()) };
+        if !self.known.distributes.iter().any(|known| known.address == address) {
+            self.error(word.at, format!("{address} is not distributed by this stack: nothing to delete"));
+        }
+        self.known.distributes.retain(|known| known.address != address);
+        Ok(())
+    }
+
+    /// What is in force stays before what is new.
+    fn merge(&mut self) {
+        let Definitions { defines, backups, ranges, distributes } = core::mem::take(&mut self.known);
+        let start = Position { line: 1, column: 1 };
+        self.places.defines.splice(0..0, defines.iter().map(|_| start));
+        self.places.backups.splice(0..0, backups.iter().map(|_| start));
+        self.places.ranges.splice(0..0, ranges.iter().map(|_| start));
+        self.places.distributes.splice(0..0, distributes.iter().map(|_| (start, Vec::new())));
+        self.definitions.defines.splice(0..0, defines);
+        self.definitions.backups.splice(0..0, backups);
+        self.definitions.ranges.splice(0..0, ranges);
+        self.definitions.distributes.splice(0..0, distributes);
     }
 
     /// What statements say of each other.

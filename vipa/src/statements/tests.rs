@@ -126,6 +126,33 @@ fn every_mistake_is_told() {
     assert_eq!(errors.iter().map(|error| error.at.line).collect::<Vec<_>>(), [2, 3, 4]);
 }
 
+/// D6: an OBEYFILE adds, deletes and replaces; one with a mistake changes nothing.
+#[test]
+fn an_obeyfile_changes_what_is_in_force() {
+    let known = read(
+        "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1 VIPABACKUP 30 DVB1 VIPARANGE 255.255.255.0 10.0.0.0
+         VIPADIST DVA1 PORT 60 DESTIP XCF1 ENDVIPADYNAMIC",
+    )
+    .unwrap();
+    let obey = |text: &str| obey(&known, &format!("VIPADYNAMIC {text} ENDVIPADYNAMIC"), &symbol);
+    assert_eq!(obey("VIPADEFINE 255.255.255.0 DVA1"), Ok(known.clone()), "I23");
+    let changed = obey("VIPADIST DVA1 PORT 61 DESTIP ALL VIPADELETE DVB1 VIPADEFINE 255.255.255.0 DVB1").unwrap();
+    assert_eq!((changed.defines.len(), changed.backups.len(), changed.distributes.len()), (2, 0, 1));
+    assert_eq!(changed.distributes[0].targets, Targets::All);
+    let changed = obey("VIPADIST DELETE DVA1 PORT 60 DESTIP XCF1 VIPARANGE DELETE 255.255.255.0 10.0.0.0").unwrap();
+    assert_eq!((changed.distributes.len(), changed.ranges.len(), changed.defines.len()), (0, 0, 1));
+    for (text, reason) in [
+        ("VIPADEFINE 255.255.0.0 DVA1", "expected a VIPADELETE"),
+        ("VIPADEFINE 255.255.255.0 DVB1", "expected a VIPADELETE"),
+        ("VIPADELETE 10.1.1.1", "nothing to delete"),
+        ("VIPADIST DELETE DVB1", "nothing to delete"),
+        ("VIPADELETE DVA1 VIPADIST DVA1 PORT 60 DESTIP ALL", "no DVIPA of this stack"),
+    ] {
+        let errors = obey(text).unwrap_err();
+        assert!(errors.iter().any(|error| error.message.contains(reason)), "{text}: {errors:?}");
+    }
+}
+
 proptest! {
     /// No text makes the parser panic, and what it takes reads back as the same.
     #[test]

@@ -1,0 +1,94 @@
+//! What an operator changes on a running lab, and DVIPAs that applications make.
+
+use serde_json::Value;
+use tests::{Lab, Session, succeed, text};
+
+fn vary(lab: &Lab, image: &str, command: &str) {
+    succeed(lab.command("vary").args([image, command]));
+}
+
+fn app(lab: &Lab, image: &str, verb: &str, name: &str) {
+    succeed(lab.command("app").args([image, verb, name]));
+}
+
+fn served_by(lab: &Lab, url: &str) -> String {
+    lab.curl(&[url]).trim().to_owned()
+}
+
+/// D4, F11.500-510, F12.520-528, F12.chain, I17: an address of a VIPARANGE follows the application
+/// that binds it, from MVS1 to MVS2 to MVS3; sessions with all three go on; those of living stacks
+/// outlive the last owner's death.
+#[test]
+fn a_dvipa_moves_with_its_application() {
+    let lab = Lab::up("moving.ron");
+    let mut sessions = Vec::new();
+    for image in ["MVS1", "MVS2", "MVS3"] {
+        app(&lab, image, "start", "WEB");
+        app(&lab, image, "start", "ECHO");
+        tests::eventually("the DVIPA has moved", || served_by(&lab, "http://203.0.113.200/") == image);
+        let mut session = Session::open(&lab, "203.0.113.200");
+        assert!(session.echoes("hello"));
+        sessions.push(session);
+        assert!(sessions.iter_mut().all(|session| session.echoes("still there?")), "moved to {image}");
+    }
+    let row = |image: &str| {
+        let report = lab.netstat(image, "VIPADYN");
+        let rows = report["dvipas"].as_array().expect("a list").clone();
+        rows.into_iter().find(|row| row["address"] == "203.0.113.200").expect("known")
+    };
+    assert_eq!((&row("MVS3")["status"], &row("MVS1")["status"]), (&Value::from("Active"), &Value::from("Moving")));
+    lab.kill("MVS3");
+    assert!(sessions[..2].iter_mut().all(|session| session.echoes("and now?")));
+    tests::eventually("MVS2 has it again", || served_by(&lab, "http://203.0.113.200/") == "MVS2");
+}
+
+/// D6, I23: OBEYFILE changes a profile at run time; one with a mistake changes nothing, and says where
+/// it is.
+#[test]
+fn an_obeyfile_changes_the_profile() {
+    let lab = Lab::up("moving.ron");
+    let folder = tempfile::tempdir().expect("a folder");
+    let obey = |text: &str| {
+        let file = folder.path().join("profile");
+        std::fs::write(&file, text).expect("written");
+        lab.command("vary").arg("MVS1").arg(format!("TCPIP,,OBEYFILE,{}", file.display())).output().expect("runs")
+    };
+    let output = obey("VIPADynamic VIPADISTribute DVA PORT 80 DESTIP XCF3 ENDVIPADynamic");
+    assert!(output.status.success(), "{output:?}");
+    tests::eventually("MVS3 is the only target", || lab.dvipa("DVA")["targets"] == serde_json::json!(["MVS3"]));
+    assert!((0..4).all(|_| served_by(&lab, "http://203.0.113.1/") == "MVS3"));
+    let output = obey("VIPADynamic\n VIPADELete DVA\n VIPADEFine 255.255.255.999 DVA\nENDVIPADynamic");
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned() + &text(&output);
+    assert!(!output.status.success() && complaint.contains("3:13"), "{complaint}");
+    assert_eq!(lab.dvipa("DVA")["owner"], "MVS1");
+    let output = obey("VIPADynamic VIPADELete DVA ENDVIPADynamic");
+    assert!(output.status.success(), "{output:?}");
+    lab.wait_for_owner("DVA", "MVS3");
+    assert_ne!(served_by(&lab, "http://203.0.113.1/"), "");
+}
+
+/// DEACTIVATE, REACTIVATE, QUIESCE, RESUME, LEAVEGROUP and JOINGROUP on a lab that serves clients.
+#[test]
+fn sysplex_commands_do_not_hurt() {
+    let lab = Lab::up("moving.ron");
+    let answers = || (0..6).map(|_| served_by(&lab, "http://203.0.113.1/")).collect::<std::collections::BTreeSet<_>>();
+    vary(&lab, "MVS1", "TCPIP,,SYSPLEX,DEACTIVATE,DVIPA=DVA");
+    lab.wait_for_owner("DVA", "MVS3");
+    assert_eq!(answers().len(), 2);
+    vary(&lab, "MVS1", "TCPIP,,SYSPLEX,REACTIVATE,DVIPA=203.0.113.1");
+    lab.wait_for_owner("DVA", "MVS1");
+    vary(&lab, "MVS2", "TCPIP,,SYSPLEX,QUIESCE,TARGET");
+    tests::eventually("MVS2 is quiesced", || lab.dvipa("DVA")["targets"] == serde_json::json!(["MVS3"]));
+    assert_eq!(answers(), ["MVS3".to_owned()].into());
+    vary(&lab, "MVS2", "TCPIP,,SYSPLEX,RESUME,TARGET");
+    vary(&lab, "MVS1", "TCPIP,,SYSPLEX,LEAVEGROUP");
+    lab.wait_for_owner("DVA", "MVS3");
+    assert_eq!(lab.image("MVS1")["state"], "running");
+    assert_eq!(answers().len(), 2);
+    vary(&lab, "MVS1", "TCPIP,,SYSPLEX,JOINGROUP");
+    lab.wait_for_owner("DVA", "MVS1");
+    assert_eq!(answers().len(), 2);
+    let refused = lab.command("vary").args(["MVS2", "TCPIP,,SYSPLEX,DEACTIVATE,DVIPA=DVA"]).output().expect("runs");
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("in no VIPADEFINE"), "{why}");
+}
