@@ -237,6 +237,15 @@ impl Vipa {
             .collect()
     }
 
+    /// Every DVIPA with the highest epoch that this stack knows, and whether it advertises it.
+    pub fn ownership(&self) -> impl Iterator<Item = (IpAddr, Epoch, bool)> {
+        let row = |dvipa: &Dvipa| {
+            let epoch = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
+            (dvipa.address, epoch, dvipa.advertised)
+        };
+        self.dvipas.iter().map(row)
+    }
+
     fn vipa_status(&self, dvipa: &Dvipa) -> VipaStatus {
         if self.deactivated.contains(&dvipa.address) {
             let busy = dvipa.standing.collects() || dvipa.held > 0;

@@ -148,7 +148,7 @@ fn peer_gone(shared: &Shared, xcf: IpAddr, incarnation: u64) {
 }
 
 /// Packets of an image without a network link leave through `next_hop`, or not at all.
-pub(super) fn set_exit(stack: &mut Stack, own: IpAddr, next_hop: Option<IpAddr>) {
+pub(crate) fn set_exit(stack: &mut Stack, own: IpAddr, next_hop: Option<IpAddr>) {
     // An image with a link of its own needs no other way out.
     if stack.routes().links().iter().any(|link| link.id == NETWORK) {
         return;

@@ -1,0 +1,288 @@
+//! What must always hold (invariants.md), seen from outside: the observer knows what endpoints hold,
+//! what crossed the networks and what stacks said, and shares no code with what it checks.
+//!
+//! | id | how it is checked |
+//! |---|---|
+//! | I1 | every claim that is told has its own epoch |
+//! | I2, I3 | no life's epoch of a DVIPA falls; a claim is higher than all its stack has seen |
+//! | I4, I5 | after the calm: one owner, and the one that rank, state and moves make it |
+//! | I6 | a RST or a refusal for a connection that another living stack holds; and no client's connection fails while its server lives |
+//! | I7 | after storm and calm: no connection is established at two stacks |
+//! | I8 | a segment that is no SYN goes only to stacks that hold the connection or got its SYN |
+//! | I9, I13 | after the calm: the owner's CRT is what the endpoints hold |
+//! | I10 | when tables are complete: no entry that no endpoint or SYN accounts for |
+//! | I11, I12 | by I6 and I9: a stale TERMCONN or NEWCONN makes the CRT differ from the truth |
+//! | I14 | a SYN is not forwarded to a target that has not been ready for two seconds |
+//! | I15 | a SYN sent again does not go elsewhere while its first target holds the connection |
+//! | I16, I20 | every byte of every stream; every forwarded packet is one that arrived |
+//! | I17 | a moved DVIPA's new connections open at its owner only; who has nothing left forgets it |
+//! | I18 | no packet is forwarded more than twice for each time that it arrived |
+//! | I19 | ICMP errors and later fragments are taken in by the stack of their connection |
+//! | I21 | DPT counts equal a recount of the CRT |
+//! | I22 | in a SYN flood: the CRT keeps its bound and every established entry |
+//! | I23 | the same profile again makes the core say nothing |
+//! | I24 | from a claim to complete tables it takes no longer than the waits allow |
+//! | I25 | the hash of all that happened, compared by running a seed twice |
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use stack::Instant;
+use vipa::{Epoch, Event};
+
+use super::image::{Flow, Seen, Sight};
+
+/// How long the news that a target is not ready may take, whatever the weather.
+const NEWS: Duration = Duration::from_secs(3);
+
+/// What was seen that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub id: &'static str,
+    pub what: String,
+}
+
+/// A life of an image.
+pub(super) type Life = (usize, u64);
+
+#[derive(Clone, Copy, Debug)]
+struct Holding {
+    life: Life,
+    instance: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Observer {
+    pub violation: Option<Violation>,
+    held: HashMap<Flow, Vec<Holding>>,
+    /// Lives that each living image has met.
+    met: BTreeMap<usize, BTreeSet<(IpAddr, u64)>>,
+    claims: BTreeMap<(IpAddr, Epoch), Life>,
+    epochs: BTreeMap<(usize, IpAddr), Epoch>,
+    arrivals: HashMap<u64, u32>,
+    forwards: HashMap<u64, u32>,
+    /// Images that got a connection's SYN, or held it.
+    likely: HashMap<Flow, BTreeSet<usize>>,
+    /// Where a SYN was sent.
+    chosen: HashMap<(Flow, u32), usize>,
+    claimed: BTreeMap<(usize, IpAddr), Instant>,
+    /// Since when something is not ready to serve; absent: it is ready, or never was.
+    unready: BTreeMap<(usize, Option<std::net::SocketAddr>), Instant>,
+    /// Connections of fragmented packets, by identification.
+    pub fragmented: HashMap<u16, Flow>,
+    /// The last time that a fault upset the tables.
+    pub upset: Option<Instant>,
+    pub hash: u64,
+}
+
+impl Observer {
+    pub fn violated(&mut self, id: &'static str, what: impl Into<String>) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation { id, what: what.into() });
+        }
+    }
+
+    /// Something that happened, for the hash of the run (I25).
+    pub fn note(&mut self, now: Instant, image: usize, what: u64) {
+        for word in [now.as_nanos(), image as u64, what] {
+            self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        }
+    }
+
+    pub fn started(&mut self, image: usize) {
+        self.met.insert(image, BTreeSet::new());
+        self.epochs.retain(|(of, _), _| *of != image);
+        self.ready(image, None);
+    }
+
+    pub fn ended(&mut self, image: usize, now: Instant) {
+        for holdings in self.held.values_mut() {
+            holdings.retain(|holding| holding.life.0 != image);
+        }
+        self.claimed.retain(|(of, _), _| *of != image);
+        self.met.remove(&image);
+        self.not_ready(image, None, now);
+    }
+
+    pub fn met(&mut self, image: usize, xcf: IpAddr, incarnation: u64) {
+        self.met.entry(image).or_default().insert((xcf, incarnation));
+    }
+
+    pub fn not_ready(&mut self, image: usize, server: Option<std::net::SocketAddr>, now: Instant) {
+        self.unready.entry((image, server)).or_insert(now);
+    }
+
+    pub fn ready(&mut self, image: usize, server: Option<std::net::SocketAddr>) {
+        self.unready.remove(&(image, server));
+    }
+
+    /// The stack that holds a connection, other than `but`.
+    pub fn holder(&self, flow: &Flow, but: Option<usize>) -> Option<(Life, u32)> {
+        let holdings = self.held.get(flow)?.iter();
+        let mut others = holdings.filter(|holding| Some(holding.life.0) != but);
+        others.next().map(|holding| (holding.life, holding.instance))
+    }
+
+    pub fn held_by(&self, flow: &Flow, image: usize) -> bool {
+        self.held.get(flow).is_some_and(|holdings| holdings.iter().any(|holding| holding.life.0 == image))
+    }
+
+    /// All connections on DVIPAs that are held, and by whom.
+    pub fn all_held(&self) -> impl Iterator<Item = (Flow, usize)> {
+        self.held.iter().flat_map(|(flow, holdings)| holdings.iter().map(|holding| (*flow, holding.life.0)))
+    }
+
+    pub fn arrived(&mut self, digest: u64) {
+        *self.arrivals.entry(digest).or_default() += 1;
+    }
+
+    /// `xcf` gives the address of an image, `index` the image of an address.
+    pub fn saw(&mut self, life: Life, sight: Sight, now: Instant, xcf: impl Fn(usize) -> IpAddr, index: impl Fn(IpAddr) -> Option<usize>) {
+        let image = life.0;
+        match sight {
+            Sight::Forwarded { digest, to, to_target, segment } => {
+                self.forwarded(digest);
+                if let (true, Some(to), Some(segment)) = (to_target, index(to), segment) {
+                    self.sent_to_target(to, &segment, now);
+                }
+            }
+            Sight::Local { segment, error_about, later_fragment } => {
+                if let Some(segment) = segment.filter(|segment| segment.opens) {
+                    self.likely.entry(segment.flow).or_default().insert(image);
+                }
+                let fragment_of = later_fragment.and_then(|id| self.fragmented.get(&id).copied());
+                let settled = self.upset.is_none_or(|at| now.since(at) > NEWS);
+                for (flow, strict) in [(fragment_of, true), (error_about, settled)] {
+                    let Some(flow) = flow.filter(|_| strict) else { continue };
+                    if !self.held_by(&flow, image)
+                        && let Some((holder, _)) = self.holder(&flow, Some(image))
+                    {
+                        self.violated("I19", format!("of {flow:?} at image {image}, held by {}", holder.0));
+                    }
+                }
+            }
+            Sight::Reset { segment } => {
+                let Some(segment) = segment else { return };
+                self.refused(image, &segment, None, xcf);
+            }
+            Sight::SentReset { flow } => {
+                let segment = Seen { flow, sequence: 0, opens: false, resets: false };
+                if !self.held_by(&flow, image) {
+                    self.refused(image, &segment, Some(image), xcf);
+                }
+            }
+            Sight::Opened { flow, instance, passive: _ } => {
+                self.likely.entry(flow).or_default().insert(image);
+                let holdings = self.held.entry(flow).or_default();
+                holdings.retain(|holding| holding.life.0 != image);
+                holdings.push(Holding { life, instance });
+            }
+            Sight::Ended { flow, instance } => {
+                if let Some(holdings) = self.held.get_mut(&flow) {
+                    holdings.retain(|holding| holding.life.0 != image || holding.instance != instance);
+                }
+            }
+            Sight::Broken { dvipa } => {
+                for (_, holdings) in self.held.iter_mut().filter(|(flow, _)| flow.0.ip() == dvipa) {
+                    holdings.retain(|holding| holding.life.0 != image);
+                }
+            }
+            Sight::Home { .. } => {}
+        }
+    }
+
+    /// I6: by a stack that has ever been in contact with the life that holds it.
+    fn refused(&mut self, image: usize, segment: &Seen, but: Option<usize>, xcf: impl Fn(usize) -> IpAddr) {
+        let Some((holder, instance)) = self.holder(&segment.flow, but) else { return };
+        // A new connection between the same ends is another matter.
+        if segment.opens && segment.sequence != instance {
+            return;
+        }
+        let met = self.met.get(&image).is_some_and(|met| met.contains(&(xcf(holder.0), holder.1)));
+        if met || holder.0 == image {
+            let flow = segment.flow;
+            self.violated("I6", format!("{flow:?}, held by image {}, is reset by image {image}", holder.0));
+        }
+    }
+
+    fn forwarded(&mut self, digest: u64) {
+        let arrivals = self.arrivals.get(&digest).copied().unwrap_or(0);
+        let forwards = self.forwards.entry(digest).or_default();
+        *forwards += 1;
+        let forwards = *forwards;
+        if arrivals == 0 {
+            self.violated("I20", "a packet was forwarded that never arrived");
+        } else if forwards > 2 * arrivals {
+            self.violated("I18", format!("a packet that arrived {arrivals} times was forwarded {forwards} times"));
+        }
+    }
+
+    fn sent_to_target(&mut self, target: usize, segment: &Seen, now: Instant) {
+        let Seen { flow, sequence, opens, resets } = *segment;
+        if !opens {
+            let likely = self.likely.get(&flow).is_some_and(|likely| likely.contains(&target));
+            if !likely && !resets && !self.held_by(&flow, target) {
+                self.violated("I8", format!("a segment of {flow:?} goes to image {target}, which never had its SYN"));
+            }
+            return;
+        }
+        let unready = [None, Some(flow.0)].iter().filter_map(|server| self.unready.get(&(target, *server))).min();
+        let before = self.chosen.insert((flow, sequence), target);
+        if before.is_none()
+            && let Some(since) = unready.filter(|since| now.since(**since) > NEWS)
+        {
+            let what = format!("a SYN for {} goes to image {target}, not ready since {since:?}", flow.0);
+            self.violated("I14", what);
+        }
+        if let Some(before) = before.filter(|before| *before != target)
+            && self.holder(&flow, Some(target)).is_some_and(|(holder, instance)| holder.0 == before && instance == sequence)
+            && self.upset.is_none_or(|at| now.since(at) > NEWS)
+        {
+            self.violated("I15", format!("the SYN of {flow:?} went to image {before}, and then to {target}"));
+        }
+        self.likely.entry(flow).or_default().insert(target);
+    }
+
+    /// I1, I24 and the claims that make epochs.
+    pub fn told(&mut self, life: Life, event: &Event, now: Instant, patience: Duration) {
+        match event {
+            Event::Claimed { dvipa, epoch } | Event::TakingBack { dvipa, epoch, .. } | Event::Relisted { dvipa, epoch } => {
+                let owner = *self.claims.entry((*dvipa, *epoch)).or_insert(life);
+                if owner != life {
+                    self.violated("I1", format!("{dvipa} is claimed with epoch {epoch} by {owner:?} and {life:?}"));
+                }
+                self.claimed.insert((life.0, *dvipa), now);
+            }
+            Event::Active { dvipa, .. } => {
+                if let Some(at) = self.claimed.remove(&(life.0, *dvipa))
+                    && now.since(at) > patience
+                {
+                    self.violated("I24", format!("{dvipa} took image {} {:?}", life.0, now.since(at)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An image was not run for a while: that is not the protocol's time.
+    pub fn paused(&mut self, image: usize) {
+        self.claimed.retain(|(of, _), _| *of != image);
+    }
+
+    /// I2, I3.
+    pub fn owns(&mut self, image: usize, dvipa: IpAddr, epoch: Epoch) {
+        let known = self.epochs.entry((image, dvipa)).or_insert(epoch);
+        if epoch < *known {
+            let what = format!("image {image} knew epoch {known} of {dvipa}, and goes by {epoch}");
+            self.violated("I3", what);
+        } else {
+            *known = epoch;
+        }
+    }
+
+    /// Whether a connection is accounted for by an endpoint or a SYN (I10).
+    pub fn accounts_for(&self, flow: &Flow, image: usize) -> bool {
+        self.held_by(flow, image) || self.likely.get(flow).is_some_and(|likely| likely.contains(&image))
+    }
+}
