@@ -1,7 +1,7 @@
 //! What the lab's processes say to each other, as lines of JSON: commands to the supervisor, and
 //! the supervisor to its images.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -49,6 +49,20 @@ pub enum Request {
         /// What.
         question: Question,
     },
+    /// From now on XCF carries nothing from one image to another.
+    Cut {
+        /// The images.
+        between: (String, String),
+        /// Only from the first to the second.
+        one_way: bool,
+    },
+    /// XCF carries everything again, between two images or all.
+    Heal {
+        /// The images; `None` for all.
+        between: Option<(String, String)>,
+        /// Only from the first to the second.
+        one_way: bool,
+    },
     /// The event log from its beginning.
     Log,
     /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
@@ -93,6 +107,8 @@ pub enum Question {
     StartApp(String),
     /// Stop an application.
     StopApp(String),
+    /// Cut its XCF from these peers, and from no others.
+    Cut(Cut),
     /// Change something.
     Vary(Vary),
 }
@@ -149,6 +165,8 @@ pub struct Status {
     pub images: Vec<ImageStatus>,
     /// Its DVIPAs.
     pub dvipas: Vec<DvipaStatus>,
+    /// From which image to which XCF is cut.
+    pub cuts: Vec<(String, String)>,
 }
 
 /// How an image is.
@@ -210,6 +228,15 @@ pub struct Start {
     pub supervisor: std::path::PathBuf,
 }
 
+/// What an image's XCF is cut from, by XCF addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Whom it sends nothing to.
+    pub to: BTreeSet<IpAddr>,
+    /// Whom it hears nothing from.
+    pub from: BTreeSet<IpAddr>,
+}
+
 /// The supervisor to an image process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToImage {
@@ -221,6 +248,8 @@ pub enum ToImage {
         image: String,
         /// Of this life; each is larger than the one before.
         incarnation: u64,
+        /// What its XCF is cut from.
+        cut: Cut,
     },
     /// Stop it in order.
     Stop {

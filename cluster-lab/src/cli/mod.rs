@@ -96,6 +96,31 @@ enum Command {
         #[command(flatten)]
         lab: Lab,
     },
+    /// Cut XCF between two images: it carries nothing until it is healed
+    Cut {
+        /// One image
+        a: String,
+        /// The other
+        b: String,
+        /// Only from A to B
+        #[arg(long)]
+        one_way: bool,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Heal XCF between two images, or everywhere
+    Heal {
+        /// One image
+        #[arg(requires = "b")]
+        a: Option<String>,
+        /// The other
+        b: Option<String>,
+        /// Only from A to B
+        #[arg(long, requires = "b")]
+        one_way: bool,
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Start, stop and list applications on an image
     App {
         /// The image
@@ -253,6 +278,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,
         Command::Stop { image, lab } => client::done(&lab.name, Request::Stop { image }).await,
         Command::Start { image, lab } => client::done(&lab.name, Request::Start { image }).await,
+        Command::Cut { a, b, one_way, lab } => client::done(&lab.name, Request::Cut { between: (a, b), one_way }).await,
+        Command::Heal { a, b, one_way, lab } => {
+            client::done(&lab.name, Request::Heal { between: a.zip(b), one_way }).await
+        }
         Command::App { image, verb, lab } => app(&lab.name, image, verb).await,
         Command::Netstat { image, report, lab, json } => {
             let question = Question::Netstat(report);

@@ -17,7 +17,7 @@ use vipa::{Action, Disposition, Origin};
 
 use super::announce::Announcer;
 use super::shared::{Core, Shared};
-use super::xcf::XcfLink;
+use super::xcf::{CutLink, XcfLink};
 use crate::device::Device;
 
 /// The network link of an image.
@@ -63,7 +63,7 @@ impl Driver {
         shared: Arc<Shared>,
         own: IpAddr,
         network: Option<(Box<dyn Device>, Option<Announcer>)>,
-        xcf: Box<dyn XcfLink>,
+        xcf: CutLink,
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         let (network, announcer) = network.unzip();
@@ -279,7 +279,7 @@ impl Drop for Driver {
 /// Both links of an image.
 struct Links {
     network: Option<Box<dyn Device>>,
-    xcf: Box<dyn XcfLink>,
+    xcf: CutLink,
 }
 
 impl Links {

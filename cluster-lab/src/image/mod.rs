@@ -20,7 +20,7 @@ use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::control::{self, Answer, FromImage, Question, Start, ToImage};
+use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::network;
 use crate::profile::Cluster;
@@ -153,7 +153,7 @@ impl Host {
     fn obey(&mut self, order: ToImage) -> Option<FromImage> {
         match order {
             ToImage::Begin(_) => None,
-            ToImage::Start { image, incarnation } => Some(match self.start_image(&image, incarnation) {
+            ToImage::Start { image, incarnation, cut } => Some(match self.start_image(&image, incarnation, cut) {
                 Ok(()) => FromImage::Started { image },
                 Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
             }),
@@ -185,7 +185,7 @@ impl Host {
         }
     }
 
-    fn start_image(&mut self, name: &str, incarnation: u64) -> Result<()> {
+    fn start_image(&mut self, name: &str, incarnation: u64, cut: Cut) -> Result<()> {
         let cluster = &self.start.cluster;
         let image = cluster.image(name).ok_or_else(|| anyhow!("no image {name}"))?;
         let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
@@ -213,6 +213,7 @@ impl Host {
         let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu: cluster.network.mtu, vipa };
         let seed = rand::rng().next_u64();
         let node = Node::start(plan, xcf, seed, self.stories.clone())?;
+        node.cut(cut);
         let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
         apps.start_all()?;
         self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });
@@ -227,6 +228,10 @@ impl Host {
             }
             Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
             Question::Apps => Answer::Apps(running.apps.list()),
+            Question::Cut(cut) => {
+                running.node.cut(cut);
+                Answer::Done
+            }
             Question::StartApp(app) => {
                 running.apps.start(&app)?;
                 Answer::Done

@@ -3,6 +3,7 @@
 //! It stays on the host's side; its images live in the lab's network namespace. It takes no part
 //! in what the cluster does: a takeover needs no supervisor.
 
+mod cuts;
 mod processes;
 mod status;
 
@@ -20,6 +21,7 @@ use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Reque
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
+use cuts::Cuts;
 use processes::Host;
 
 /// Lines of the event log that are kept.
@@ -88,6 +90,7 @@ pub struct Supervisor {
     devices: Vec<String>,
     start: Start,
     images: Vec<Image>,
+    cuts: Cuts,
     /// Every image process there ever was; `None` once it has ended.
     hosts: Vec<Option<Host>>,
     questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
@@ -206,6 +209,7 @@ impl Supervisor {
         let handle = Handle { inputs: inputs.clone(), events: events.clone() };
         let mut supervisor = Supervisor {
             images: images.collect(),
+            cuts: Cuts::default(),
             options,
             cluster,
             dir,
@@ -326,6 +330,8 @@ impl Supervisor {
                 let user = self.holder.as_ref().is_some_and(|holder| holder.user);
                 Ok(Reply::Enter { holder: self.holder.as_ref().map(Holder::pid), user })
             }
+            Request::Cut { between, one_way } => return cuts::cut(self, &between, one_way, reply),
+            Request::Heal { between, one_way } => return cuts::heal(self, between.as_ref(), one_way, reply),
             Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
@@ -448,7 +454,7 @@ impl Supervisor {
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let incarnation = u64::try_from(nanos).unwrap_or(u64::MAX);
         let image = &mut self.images[index];
-        let begin = ToImage::Start { image: image.name.clone(), incarnation };
+        let begin = ToImage::Start { image: image.name.clone(), incarnation, cut: self.cuts.of(image.xcf) };
         (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
         image.life += 1;
         if let Some(host) = &mut self.hosts[host] {
