@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
+use crate::key::ClusterKey;
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
 use crate::vary::Vary;
@@ -224,6 +225,8 @@ pub struct Start {
     pub devices: HashMap<String, String>,
     /// Whether all images live in this process.
     pub in_process: bool,
+    /// What XCF between processes is sealed with.
+    pub key: ClusterKey,
     /// The supervisor's socket.
     pub supervisor: std::path::PathBuf,
 }

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
+use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
 use crate::{demo, image, network, profile, vary};
 
@@ -161,6 +162,11 @@ enum Command {
         /// A file, or the name of a profile that comes with the program
         profile: String,
     },
+    /// Make a key file for XCF, for a profile's 'xcf_key'
+    Key {
+        /// The file; there must be none of that name
+        file: std::path::PathBuf,
+    },
     /// Show the whole story: distribution, takeover, takeback, with real clients
     Demo {
         /// Name of the lab that the demo makes
@@ -300,6 +306,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Check { profile } => {
             let cluster = profile::load(&profile)?;
             show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])
+        }
+        Command::Key { file } => {
+            let made = ClusterKey::random()?.write(&file);
+            made.with_context(|| format!("{} is not written; a key that is there is never overwritten", file.display()))
         }
         Command::Demo { name } => demo::demo(&name, std::io::stdout().is_terminal()).await,
         Command::Image(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {

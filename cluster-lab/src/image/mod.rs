@@ -199,7 +199,7 @@ impl Host {
         let xcf: Box<dyn XcfLink> = if self.start.in_process {
             Box::new(self.exchange.attach(image.xcf))
         } else {
-            Box::new(UdpLink::bind(image.xcf, &self.start.endpoints)?)
+            Box::new(UdpLink::bind(image.xcf, incarnation, &self.start.key, &self.start.endpoints)?)
         };
         let definitions = image.definitions();
         let vipa = vipa::Config {
@@ -250,6 +250,7 @@ impl Host {
     fn tell(&mut self, image: String, story: Story) -> FromImage {
         match story {
             Story::Event(event) => FromImage::Event { image, text: event.to_string() },
+            Story::Line(text) => FromImage::Event { image, text },
             Story::Left => {
                 if let Some(running) = self.running.get(&image) {
                     running.node.abort_connections();

@@ -56,6 +56,7 @@ pub(super) type Storyteller = mpsc::UnboundedSender<(String, Story)>;
 #[derive(Debug)]
 pub(super) enum Story {
     Event(vipa::Event),
+    Line(String),
     Left,
     Failed(String),
 }
@@ -89,7 +90,7 @@ impl Node {
                 Some((device, announcer))
             }
         };
-        let shared = Shared::new(stack, vipa, clock);
+        let shared = Shared::new(stack, vipa, clock, xcf.refusals());
         let (sender, receiver) = mpsc::unbounded_channel();
         let (xcf, cut) = CutLink::new(xcf);
         let driver = Driver::new(shared.clone(), own, network, xcf, sender);
@@ -193,6 +194,7 @@ async fn attend(
                 continue;
             }
             Notice::Event(event) => Story::Event(event),
+            Notice::Line(line) => Story::Line(line),
             Notice::Left => Story::Left,
             Notice::Refused(why) => Story::Failed(why),
         };

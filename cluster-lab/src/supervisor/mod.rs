@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Request, Start, ToImage};
+use crate::key::ClusterKey;
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
@@ -193,6 +194,7 @@ impl Supervisor {
             devices: linked.map(|image| image.name.clone()).zip(names).collect(),
             cluster: cluster.clone(),
             in_process: options.in_process,
+            key: cluster.xcf_key.clone().map_or_else(ClusterKey::random, Ok).context("no random key can be made")?,
             supervisor: dir.socket(),
         };
         let images = cluster.images.iter().map(|image| Image {

@@ -1,4 +1,5 @@
-//! XCF inside one process.
+//! XCF inside one process. Nothing is sealed here: a datagram never leaves the process's memory, and
+//! whoever can write there needs no key.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};

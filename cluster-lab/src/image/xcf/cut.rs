@@ -2,12 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use stack::Packet;
 use tokio::sync::watch;
 
-use super::XcfLink;
+use super::{Refusals, XcfLink};
 use crate::control::Cut;
 
 /// A link that loses every datagram to and from the peers that it is cut from.
@@ -49,6 +50,14 @@ impl XcfLink for CutLink {
 
     fn send_packet(&mut self, to: IpAddr, packet: Packet) -> io::Result<Option<Packet>> {
         if self.cut().to.contains(&to) { Ok(Some(packet)) } else { self.link.send_packet(to, packet) }
+    }
+
+    fn poll_line(&mut self) -> Option<String> {
+        self.link.poll_line()
+    }
+
+    fn refusals(&self) -> Arc<Refusals> {
+        self.link.refusals()
     }
 }
 
