@@ -47,7 +47,7 @@ impl Cause {
             Cause::Malformed => "is none of XCF",
             Cause::Forged => "was not sealed with the cluster's key",
             Cause::Replayed => "had come before",
-            Cause::Stale => "is of a former life of its sender",
+            Cause::Stale => "names a former life of its sender",
             Cause::Unaddressed => "carried data for no life of this stack",
             Cause::Misaddressed => return None,
         })

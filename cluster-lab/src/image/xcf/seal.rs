@@ -227,9 +227,6 @@ impl Seal {
             return Err(Cause::Stale);
         }
         let known = header.life == peer.life;
-        if known && !peer.window.is_fresh(header.counter) {
-            return Err(Cause::Replayed);
-        }
         let cached = if addressed { &peer.from_to_life } else { &peer.from_to_any };
         let mut derived = None;
         let key = match cached {
@@ -241,6 +238,9 @@ impl Seal {
         };
         key.open_in_place(header.nonce(), Aad::from(&*head), sealed).map_err(|_| Cause::Forged)?;
         // From here on the sender is who it says.
+        if known && !peer.window.is_fresh(header.counter) {
+            return Err(Cause::Replayed);
+        }
         if !known {
             // A new life of it: of the former one only the count of what was sent to it stays.
             *peer = Peer { life: header.life, counter: peer.counter, to_any: peer.to_any.take(), ..Peer::default() };
