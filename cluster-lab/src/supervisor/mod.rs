@@ -76,6 +76,8 @@ struct Image {
     host: Option<usize>,
     /// Counts its lives.
     life: u64,
+    /// Of its latest life.
+    incarnation: u64,
     stopping: bool,
     /// Who waits for it to have started, or stopped.
     waiting: Vec<oneshot::Sender<Reply>>,
@@ -203,6 +205,7 @@ impl Supervisor {
             state: ImageState::Stopped,
             host: None,
             life: 0,
+            incarnation: 0,
             stopping: false,
             waiting: Vec::new(),
         });
@@ -456,6 +459,9 @@ impl Supervisor {
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let incarnation = u64::try_from(nanos).unwrap_or(u64::MAX);
         let image = &mut self.images[index];
+        // Even if the clock was set back: a lower life is heard by nobody.
+        let incarnation = incarnation.max(image.incarnation + 1);
+        image.incarnation = incarnation;
         let begin = ToImage::Start { image: image.name.clone(), incarnation, cut: self.cuts.of(image.xcf) };
         (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
         image.life += 1;
