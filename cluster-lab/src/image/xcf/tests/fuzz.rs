@@ -232,7 +232,9 @@ fn fuzz_insider() {
         pair.run(Duration::from_secs(3));
         pair.silenced = true;
         pair.run(Duration::from_secs(60));
-        assert!(pair.members[0].ended || pair.serves());
+        let serves = pair.members[0].ended || pair.serves();
+        let vipa = &pair.members[0].vipa;
+        assert!(serves, "MVS1 does not serve: {:?} {:?}", vipa.dvipas(), vipa.dpt());
     });
 }
 
