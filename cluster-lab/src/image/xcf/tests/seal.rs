@@ -79,6 +79,17 @@ fn a_recording_keeps_nobody_apart() {
     assert_eq!(pass(&mut one, &mut two, TWO, b"data"), 1);
 }
 
+/// Nobody talks to itself: another process with this stack's address may only claim it.
+#[test]
+fn a_stack_hears_nothing_from_its_own_address() {
+    let mut datagram = [&[0; HEADER], HELLO, &[0; TAG]].concat();
+    stack(ONE, 2).seal(ONE, 0, &mut datagram).unwrap();
+    assert_eq!(stack(ONE, 1).open(&mut datagram), Err(Cause::Forged));
+    let mut claim = [0; HEADER + TAG];
+    stack(ONE, 2).seal_claim(&mut claim).unwrap();
+    assert_eq!(stack(ONE, 1).open(&mut claim), Ok(Opened::Claim { life: 2 }));
+}
+
 /// What has no life to be for may be of any age: only control datagrams may be so.
 #[test]
 fn data_for_no_life_is_refused() {
