@@ -1,7 +1,7 @@
 //! What the lab's processes say to each other, as lines of JSON: commands to the supervisor, and
 //! the supervisor to its images.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
+use crate::key::ClusterKey;
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
 use crate::vary::Vary;
@@ -48,6 +49,20 @@ pub enum Request {
         image: String,
         /// What.
         question: Question,
+    },
+    /// From now on XCF carries nothing from one image to another.
+    Cut {
+        /// The images.
+        between: (String, String),
+        /// Only from the first to the second.
+        one_way: bool,
+    },
+    /// XCF carries everything again, between two images or all.
+    Heal {
+        /// The images; `None` for all.
+        between: Option<(String, String)>,
+        /// Only from the first to the second.
+        one_way: bool,
     },
     /// The event log from its beginning.
     Log,
@@ -93,6 +108,8 @@ pub enum Question {
     StartApp(String),
     /// Stop an application.
     StopApp(String),
+    /// Cut its XCF from these peers, and from no others.
+    Cut(Cut),
     /// Change something.
     Vary(Vary),
 }
@@ -149,6 +166,8 @@ pub struct Status {
     pub images: Vec<ImageStatus>,
     /// Its DVIPAs.
     pub dvipas: Vec<DvipaStatus>,
+    /// From which image to which XCF is cut.
+    pub cuts: Vec<(String, String)>,
 }
 
 /// How an image is.
@@ -206,8 +225,19 @@ pub struct Start {
     pub devices: HashMap<String, String>,
     /// Whether all images live in this process.
     pub in_process: bool,
+    /// What XCF between processes is sealed with.
+    pub key: ClusterKey,
     /// The supervisor's socket.
     pub supervisor: std::path::PathBuf,
+}
+
+/// What an image's XCF is cut from, by XCF addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Whom it sends nothing to.
+    pub to: BTreeSet<IpAddr>,
+    /// Whom it hears nothing from.
+    pub from: BTreeSet<IpAddr>,
 }
 
 /// The supervisor to an image process.
@@ -221,6 +251,8 @@ pub enum ToImage {
         image: String,
         /// Of this life; each is larger than the one before.
         incarnation: u64,
+        /// What its XCF is cut from.
+        cut: Cut,
     },
     /// Stop it in order.
     Stop {

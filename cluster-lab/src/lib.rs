@@ -19,6 +19,7 @@ mod demo;
 pub mod device;
 mod dial;
 pub mod image;
+pub mod key;
 pub mod netstat;
 pub mod network;
 pub mod profile;

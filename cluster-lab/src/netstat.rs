@@ -1,5 +1,6 @@
 //! The netstat reports: as data, and in z/OS's layout.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,6 +23,8 @@ pub enum ReportKind {
     Vcrt,
     /// Connections and listeners
     Conn,
+    /// What was counted
+    Stats,
 }
 
 /// A report. Its JSON form is the content of the variant.
@@ -63,6 +66,8 @@ pub enum Report {
         /// One row for each.
         connections: Vec<ConnectionRow>,
     },
+    /// See [`ReportKind::Stats`]: groups of counters.
+    Stats(BTreeMap<String, BTreeMap<String, u64>>),
 }
 
 #[allow(missing_docs, reason = "the columns of z/OS's reports")]
@@ -252,6 +257,10 @@ impl fmt::Display for Report {
                     writeln!(f, "{to:<15} {dport:05} {from:<15} {sport:05} {}", row.xcf)
                 })
             }
+            Report::Stats(groups) => groups.iter().try_for_each(|(group, counters)| {
+                writeln!(f, "{group} Statistics")?;
+                counters.iter().try_for_each(|(name, count)| writeln!(f, "  {name:<24} = {count}"))
+            }),
             Report::Conn { connections } => {
                 writeln!(f, "{:<22} {:<22} State", "Local Socket", "Foreign Socket")?;
                 writeln!(f, "{:<22} {:<22} -----", "------------", "--------------")?;

@@ -2,14 +2,17 @@
 
 use core::fmt;
 
-/// Bytes kept free before the packet for a link or XCF header, so that one contiguous write
-/// sends header and packet without a copy.
-pub const HEADROOM: usize = 64;
+/// Bytes kept free before the packet for a link's header, or the two of XCF, so that one contiguous
+/// write sends header and packet without a copy.
+pub const HEADROOM: usize = 96;
+
+/// Bytes kept free behind the packet, for the tag that seals it on XCF.
+pub const TAILROOM: usize = 16;
 
 /// The largest IP packet or super-segment a buffer holds.
 pub const MAX_PACKET: usize = 65_535;
 
-const FULL: usize = HEADROOM + MAX_PACKET + 1;
+const FULL: usize = HEADROOM + MAX_PACKET + 1 + TAILROOM;
 
 /// What is known of the transport checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -58,7 +61,7 @@ pub struct Offload {
     pub segmentation: Option<Segmentation>,
 }
 
-/// An owned IP packet with [`HEADROOM`] before it and its offload facts.
+/// An owned IP packet with [`HEADROOM`] before it, [`TAILROOM`] behind it, and its offload facts.
 #[derive(Clone)]
 pub struct Packet {
     storage: Vec<u8>,
@@ -74,11 +77,11 @@ impl Packet {
         Packet { storage: vec![0; FULL], start: HEADROOM, end: HEADROOM, offload: Offload::default() }
     }
 
-    /// A buffer just large enough for `bytes`, with headroom; for small replies and for tests.
+    /// A buffer just large enough for `bytes`, with room on both sides; for small replies and for tests.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut storage = vec![0; HEADROOM + bytes.len()];
-        storage[HEADROOM..].copy_from_slice(bytes);
-        let end = storage.len();
+        let mut storage = vec![0; HEADROOM + bytes.len() + TAILROOM];
+        let end = HEADROOM + bytes.len();
+        storage[HEADROOM..end].copy_from_slice(bytes);
         Packet { storage, start: HEADROOM, end, offload: Offload::default() }
     }
 
@@ -151,6 +154,16 @@ impl Packet {
         self.start = start;
         true
     }
+
+    /// Makes the packet longer by `before` bytes in front and `after` behind, which hold anything
+    /// until they are written; `false`, and nothing changed, if there is no such room.
+    #[must_use]
+    pub fn grow(&mut self, before: usize, after: usize) -> bool {
+        let (start, end) = (self.start.checked_sub(before), self.end + after);
+        let Some(start) = start.filter(|_| end <= self.storage.len()) else { return false };
+        (self.start, self.end) = (start, end);
+        true
+    }
 }
 
 impl fmt::Debug for Packet {
@@ -199,6 +212,14 @@ mod tests {
         assert_eq!(packet.bytes(), b"payload");
         assert!(!packet.push_front(&[0; HEADROOM + 1]));
         assert_eq!(packet.headroom(), HEADROOM);
+    }
+
+    #[test]
+    fn a_packet_grows_on_both_sides() {
+        let mut packet = Packet::copy_of(b"payload");
+        assert!(!packet.grow(HEADROOM + 1, 0) && !packet.grow(0, TAILROOM + 1));
+        assert!(packet.grow(2, TAILROOM));
+        assert_eq!((packet.len(), &packet.bytes()[2..9]), (2 + 7 + TAILROOM, &b"payload"[..]));
     }
 
     #[test]

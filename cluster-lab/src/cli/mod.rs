@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
+use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
 use crate::{demo, image, network, profile, vary};
 
@@ -96,6 +97,31 @@ enum Command {
         #[command(flatten)]
         lab: Lab,
     },
+    /// Cut XCF between two images: it carries nothing until it is healed
+    Cut {
+        /// One image
+        a: String,
+        /// The other
+        b: String,
+        /// Only from A to B
+        #[arg(long)]
+        one_way: bool,
+        #[command(flatten)]
+        lab: Lab,
+    },
+    /// Heal XCF between two images, or everywhere
+    Heal {
+        /// One image
+        #[arg(requires = "b")]
+        a: Option<String>,
+        /// The other
+        b: Option<String>,
+        /// Only from A to B
+        #[arg(long, requires = "b")]
+        one_way: bool,
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Start, stop and list applications on an image
     App {
         /// The image
@@ -135,6 +161,11 @@ enum Command {
     Check {
         /// A file, or the name of a profile that comes with the program
         profile: String,
+    },
+    /// Make a key file for XCF, for a profile's 'xcf_key'
+    Key {
+        /// The file; there must be none of that name
+        file: std::path::PathBuf,
     },
     /// Show the whole story: distribution, takeover, takeback, with real clients
     Demo {
@@ -253,6 +284,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,
         Command::Stop { image, lab } => client::done(&lab.name, Request::Stop { image }).await,
         Command::Start { image, lab } => client::done(&lab.name, Request::Start { image }).await,
+        Command::Cut { a, b, one_way, lab } => client::done(&lab.name, Request::Cut { between: (a, b), one_way }).await,
+        Command::Heal { a, b, one_way, lab } => {
+            client::done(&lab.name, Request::Heal { between: a.zip(b), one_way }).await
+        }
         Command::App { image, verb, lab } => app(&lab.name, image, verb).await,
         Command::Netstat { image, report, lab, json } => {
             let question = Question::Netstat(report);
@@ -271,6 +306,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Check { profile } => {
             let cluster = profile::load(&profile)?;
             show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])
+        }
+        Command::Key { file } => {
+            let made = ClusterKey::random()?.write(&file);
+            made.with_context(|| format!("{} is not written; a key that is there is never overwritten", file.display()))
         }
         Command::Demo { name } => demo::demo(&name, std::io::stdout().is_terminal()).await,
         Command::Image(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {

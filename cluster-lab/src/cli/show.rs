@@ -62,5 +62,9 @@ pub(super) fn status(status: &Status, as_json: bool) -> Result<()> {
         let (address, owner) = (dvipa.address.to_string(), dvipa.owner.as_deref().unwrap_or("-"));
         text += &format!("{:<8} {address:<15} {ports:<12} {owner:<9} {targets:<20} {backups}\n", dvipa.name);
     }
+    if !status.cuts.is_empty() {
+        let cuts: Vec<String> = status.cuts.iter().map(|(from, to)| format!("{from} > {to}")).collect();
+        text += &format!("\nXCF is cut: {}\n", cuts.join(", "));
+    }
     print(&text)
 }

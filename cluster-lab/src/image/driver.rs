@@ -17,7 +17,7 @@ use vipa::{Action, Disposition, Origin};
 
 use super::announce::Announcer;
 use super::shared::{Core, Shared};
-use super::xcf::XcfLink;
+use super::xcf::{CutLink, XcfLink};
 use crate::device::Device;
 
 /// The network link of an image.
@@ -37,6 +37,8 @@ pub(super) enum Notice {
     PeerUp { xcf: IpAddr, incarnation: u64, process: Option<u32> },
     /// A line for the event log.
     Event(vipa::Event),
+    /// Another line for it.
+    Line(String),
     /// The stack has left the cluster in order: the image may end.
     Left,
     /// The cluster does not take the stack in: by whom, and why.
@@ -63,7 +65,7 @@ impl Driver {
         shared: Arc<Shared>,
         own: IpAddr,
         network: Option<(Box<dyn Device>, Option<Announcer>)>,
-        xcf: Box<dyn XcfLink>,
+        xcf: CutLink,
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         let (network, announcer) = network.unzip();
@@ -86,6 +88,9 @@ impl Driver {
         let now = self.shared.now();
         let mut more = self.receive_network(core, now, cx)?;
         more |= self.receive_xcf(core, now, cx)?;
+        while let Some(line) = self.links.xcf.poll_line() {
+            self.notice(Notice::Line(line));
+        }
         if core.stack.next_deadline().is_some_and(|at| at <= now) {
             core.stack.handle_timeout(now);
         }
@@ -279,7 +284,7 @@ impl Drop for Driver {
 /// Both links of an image.
 struct Links {
     network: Option<Box<dyn Device>>,
-    xcf: Box<dyn XcfLink>,
+    xcf: CutLink,
 }
 
 impl Links {

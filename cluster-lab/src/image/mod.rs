@@ -20,7 +20,7 @@ use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::control::{self, Answer, FromImage, Question, Start, ToImage};
+use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::network;
 use crate::profile::Cluster;
@@ -154,7 +154,7 @@ impl Host {
     fn obey(&mut self, order: ToImage) -> Option<FromImage> {
         match order {
             ToImage::Begin(_) => None,
-            ToImage::Start { image, incarnation } => Some(match self.start_image(&image, incarnation) {
+            ToImage::Start { image, incarnation, cut } => Some(match self.start_image(&image, incarnation, cut) {
                 Ok(()) => FromImage::Started { image },
                 Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
             }),
@@ -186,7 +186,7 @@ impl Host {
         }
     }
 
-    fn start_image(&mut self, name: &str, incarnation: u64) -> Result<()> {
+    fn start_image(&mut self, name: &str, incarnation: u64, cut: Cut) -> Result<()> {
         let cluster = &self.start.cluster;
         let image = cluster.image(name).ok_or_else(|| anyhow!("no image {name}"))?;
         let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
@@ -200,7 +200,7 @@ impl Host {
         let xcf: Box<dyn XcfLink> = if self.start.in_process {
             Box::new(self.exchange.attach(image.xcf))
         } else {
-            Box::new(UdpLink::bind(image.xcf, &self.start.endpoints)?)
+            Box::new(UdpLink::bind(image.xcf, incarnation, &self.start.key, &self.start.endpoints)?)
         };
         let definitions = image.definitions();
         let vipa = vipa::Config {
@@ -214,6 +214,7 @@ impl Host {
         let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu: cluster.network.mtu, vipa };
         let seed = rand::rng().next_u64();
         let node = Node::start(plan, xcf, seed, self.stories.clone())?;
+        node.cut(cut);
         let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
         apps.start_all()?;
         self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });
@@ -228,6 +229,10 @@ impl Host {
             }
             Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
             Question::Apps => Answer::Apps(running.apps.list()),
+            Question::Cut(cut) => {
+                running.node.cut(cut);
+                Answer::Done
+            }
             Question::StartApp(app) => {
                 running.apps.start(&app)?;
                 Answer::Done
@@ -246,6 +251,7 @@ impl Host {
     fn tell(&mut self, image: String, story: Story) -> FromImage {
         match story {
             Story::Event(event) => FromImage::Event { image, text: event.to_string() },
+            Story::Line(text) => FromImage::Event { image, text },
             Story::Left => {
                 if let Some(running) = self.running.get(&image) {
                     running.node.abort_connections();

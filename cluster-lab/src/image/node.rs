@@ -15,7 +15,8 @@ use super::announce::Announcer;
 use super::driver::{Driver, NETWORK, Notice, XCF};
 use super::shared::{Clock, Shared};
 use super::watch;
-use super::xcf::XcfLink;
+use super::xcf::{CutLink, XcfLink};
+use crate::control::Cut;
 use crate::device::Device;
 
 /// Largest packet that crosses XCF with its header in one UDP datagram.
@@ -43,6 +44,7 @@ pub(super) struct NetworkLink {
 /// A running image.
 pub(super) struct Node {
     shared: Arc<Shared>,
+    cut: tokio::sync::watch::Sender<Cut>,
     driver: JoinHandle<()>,
     notices: JoinHandle<()>,
 }
@@ -54,6 +56,7 @@ pub(super) type Storyteller = mpsc::UnboundedSender<(String, Story)>;
 #[derive(Debug)]
 pub(super) enum Story {
     Event(vipa::Event),
+    Line(String),
     Left,
     Failed(String),
 }
@@ -87,8 +90,9 @@ impl Node {
                 Some((device, announcer))
             }
         };
-        let shared = Shared::new(stack, vipa, clock);
+        let shared = Shared::new(stack, vipa, clock, xcf.refusals());
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (xcf, cut) = CutLink::new(xcf);
         let driver = Driver::new(shared.clone(), own, network, xcf, sender);
         let (teller, image) = (storyteller.clone(), name.clone());
         let driver = tokio::spawn(async move {
@@ -97,7 +101,7 @@ impl Node {
             }
         });
         let notices = tokio::spawn(attend(name, shared.clone(), receiver, storyteller));
-        Ok(Node { shared, driver, notices })
+        Ok(Node { shared, cut, driver, notices })
     }
 
     /// The image's cores, for sockets and reports.
@@ -125,6 +129,11 @@ impl Node {
         let now = self.shared.now();
         self.shared.lock().stack.tcp_abort_all(now, None);
         self.shared.kick();
+    }
+
+    /// From now on XCF carries nothing to and from these peers, and everything to and from all others.
+    pub fn cut(&self, cut: Cut) {
+        self.cut.send_replace(cut);
     }
 
     /// Another image of this process has ended.
@@ -185,6 +194,7 @@ async fn attend(
                 continue;
             }
             Notice::Event(event) => Story::Event(event),
+            Notice::Line(line) => Story::Line(line),
             Notice::Left => Story::Left,
             Notice::Refused(why) => Story::Failed(why),
         };

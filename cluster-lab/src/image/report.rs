@@ -8,6 +8,7 @@ use vipa::status::{DistStatus, VipaOrigin, VipaStatus};
 use vipa::{Method, Moveable, Ports, Targets};
 
 use super::shared::Shared;
+use super::xcf::Cause;
 use crate::control::DvipaView;
 use crate::netstat::{
     BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, RangeRow, Report,
@@ -61,6 +62,7 @@ pub(super) fn netstat(shared: &Shared, definitions: &Definitions, kind: ReportKi
                 .collect(),
         },
         ReportKind::Conn => connections(shared),
+        ReportKind::Stats => statistics(shared),
     }
 }
 
@@ -182,6 +184,28 @@ fn state(state: State) -> &'static str {
         State::TimeWait => "TimeWait",
         State::Closed => "Closed",
     }
+}
+
+fn statistics(shared: &Shared) -> Report {
+    let core = shared.lock();
+    let counters = core.vipa.counters();
+    let named = [
+        ("local", counters.local),
+        ("forwarded", counters.forwarded),
+        ("reset", counters.reset),
+        ("held", counters.held),
+        ("asked", counters.asked),
+        ("repaired", counters.repaired),
+        ("expired", counters.expired),
+        ("evicted", counters.evicted),
+        ("refused", counters.refused),
+        ("unknown", counters.unknown),
+        ("malformed", counters.malformed),
+        ("stale", counters.stale),
+    ];
+    let vipa = named.map(|(name, count)| (name.to_owned(), count)).into();
+    let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause))).into();
+    Report::Stats([("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into())
 }
 
 fn connections(shared: &Shared) -> Report {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant as HostInstant;
 
+use super::xcf::Refusals;
 use futures_util::task::AtomicWaker;
 use stack::tcp::TcpEvent;
 use stack::udp::UdpEvent;
@@ -137,6 +138,7 @@ pub struct Shared {
     driver: AtomicWaker,
     kicked: AtomicBool,
     clock: Clock,
+    refusals: Arc<Refusals>,
 }
 
 impl fmt::Debug for Shared {
@@ -146,7 +148,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(stack: Stack, vipa: Vipa, clock: Clock) -> Arc<Self> {
+    pub(super) fn new(stack: Stack, vipa: Vipa, clock: Clock, refusals: Arc<Refusals>) -> Arc<Self> {
         let core = Core {
             stack,
             vipa,
@@ -156,7 +158,8 @@ impl Shared {
             leased: Vec::new(),
             ended: false,
         };
-        Arc::new(Shared { core: Mutex::new(core), driver: AtomicWaker::new(), kicked: AtomicBool::new(false), clock })
+        let (driver, kicked) = (AtomicWaker::new(), AtomicBool::new(false));
+        Arc::new(Shared { core: Mutex::new(core), driver, kicked, clock, refusals })
     }
 
     /// The cores. Never held across an await.
@@ -167,6 +170,11 @@ impl Shared {
 
     pub(super) fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// What the XCF link has dropped.
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     pub(super) fn clock(&self) -> Clock {

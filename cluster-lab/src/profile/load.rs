@@ -5,6 +5,8 @@ use std::path::Path;
 
 use vipa::statements::{self, Places};
 
+use crate::key::ClusterKey;
+
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
 
 /// Profiles that come with the program: names and texts.
@@ -110,6 +112,13 @@ pub fn read(file: &str, text: &str, folder: &Path) -> Result<Cluster, ProfileErr
         }
     }
     let network = network(&mut source, &raw.network);
+    let xcf_key = raw.xcf_key.as_ref().and_then(|name| match ClusterKey::read(&folder.join(name)) {
+        Ok(key) => Some(key),
+        Err(why) => {
+            source.error(source.find(name, 0), why);
+            None
+        }
+    });
     let mut images = Vec::new();
     for (index, image) in raw.images.iter().enumerate() {
         if let Some(placed) = self::image(&mut source, image, index, &raw, &names, folder) {
@@ -125,7 +134,7 @@ pub fn read(file: &str, text: &str, folder: &Path) -> Result<Cluster, ProfileErr
         return Err(ProfileErrors(source.errors));
     }
     let images = images.into_iter().map(|placed| placed.image).collect();
-    Ok(Cluster { name: raw.name, network, names, images, timing: raw.timing })
+    Ok(Cluster { name: raw.name, network, names, images, timing: raw.timing, xcf_key })
 }
 
 fn network(source: &mut Source<'_>, raw: &raw::Network) -> Option<Network> {

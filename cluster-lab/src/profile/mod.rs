@@ -22,6 +22,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::key::ClusterKey;
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
@@ -41,6 +42,9 @@ pub struct Cluster {
     pub images: Vec<Image>,
     /// Intervals, where the profile changes them.
     pub timing: TimingOverrides,
+    /// The cluster's key, if it has a file of its own. It travels in [`Start`](crate::control::Start).
+    #[serde(skip)]
+    pub xcf_key: Option<ClusterKey>,
 }
 
 /// The client network.

@@ -16,6 +16,9 @@ pub(super) struct Cluster {
     pub images: Vec<Image>,
     #[serde(default)]
     pub timing: TimingOverrides,
+    /// A file with the cluster's key.
+    #[serde(default)]
+    pub xcf_key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

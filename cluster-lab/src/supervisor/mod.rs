@@ -3,6 +3,7 @@
 //! It stays on the host's side; its images live in the lab's network namespace. It takes no part
 //! in what the cluster does: a takeover needs no supervisor.
 
+mod cuts;
 mod processes;
 mod status;
 
@@ -17,9 +18,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Request, Start, ToImage};
+use crate::key::ClusterKey;
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
+use cuts::Cuts;
 use processes::Host;
 
 /// Lines of the event log that are kept.
@@ -73,6 +76,8 @@ struct Image {
     host: Option<usize>,
     /// Counts its lives.
     life: u64,
+    /// Of its latest life.
+    incarnation: u64,
     stopping: bool,
     /// Who waits for it to have started, or stopped.
     waiting: Vec<oneshot::Sender<Reply>>,
@@ -88,6 +93,7 @@ pub struct Supervisor {
     devices: Vec<String>,
     start: Start,
     images: Vec<Image>,
+    cuts: Cuts,
     /// Every image process there ever was; `None` once it has ended.
     hosts: Vec<Option<Host>>,
     questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
@@ -190,6 +196,7 @@ impl Supervisor {
             devices: linked.map(|image| image.name.clone()).zip(names).collect(),
             cluster: cluster.clone(),
             in_process: options.in_process,
+            key: cluster.xcf_key.clone().map_or_else(ClusterKey::random, Ok).context("no random key can be made")?,
             supervisor: dir.socket(),
         };
         let images = cluster.images.iter().map(|image| Image {
@@ -198,6 +205,7 @@ impl Supervisor {
             state: ImageState::Stopped,
             host: None,
             life: 0,
+            incarnation: 0,
             stopping: false,
             waiting: Vec::new(),
         });
@@ -206,6 +214,7 @@ impl Supervisor {
         let handle = Handle { inputs: inputs.clone(), events: events.clone() };
         let mut supervisor = Supervisor {
             images: images.collect(),
+            cuts: Cuts::default(),
             options,
             cluster,
             dir,
@@ -326,6 +335,8 @@ impl Supervisor {
                 let user = self.holder.as_ref().is_some_and(|holder| holder.user);
                 Ok(Reply::Enter { holder: self.holder.as_ref().map(Holder::pid), user })
             }
+            Request::Cut { between, one_way } => return cuts::cut(self, &between, one_way, reply),
+            Request::Heal { between, one_way } => return cuts::heal(self, between.as_ref(), one_way, reply),
             Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
@@ -448,7 +459,10 @@ impl Supervisor {
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let incarnation = u64::try_from(nanos).unwrap_or(u64::MAX);
         let image = &mut self.images[index];
-        let begin = ToImage::Start { image: image.name.clone(), incarnation };
+        // Even if the clock was set back: a lower life is heard by nobody.
+        let incarnation = incarnation.max(image.incarnation + 1);
+        image.incarnation = incarnation;
+        let begin = ToImage::Start { image: image.name.clone(), incarnation, cut: self.cuts.of(image.xcf) };
         (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
         image.life += 1;
         if let Some(host) = &mut self.hosts[host] {

@@ -24,6 +24,7 @@ pub(super) fn collect(supervisor: &mut Supervisor, reply: oneshot::Sender<Reply>
         let image = &supervisor.images[index];
         images.push(ImageStatus { name: image.name.clone(), state: image.state, pid, xcf: image.xcf });
     }
+    let cuts = supervisor.cuts.named(supervisor);
     let (name, cluster) = (supervisor.options.name.clone(), supervisor.cluster.clone());
     tokio::spawn(async move {
         let deadline = tokio::time::Instant::now() + WAIT;
@@ -34,7 +35,7 @@ pub(super) fn collect(supervisor: &mut Supervisor, reply: oneshot::Sender<Reply>
             }
         }
         let dvipas = combine(&cluster, &images, &known);
-        drop(reply.send(Reply::Status(Status { name, images, dvipas })));
+        drop(reply.send(Reply::Status(Status { name, images, dvipas, cuts })));
     });
 }
 

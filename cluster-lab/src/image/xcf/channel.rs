@@ -1,0 +1,95 @@
+//! XCF inside one process. Nothing is sealed here: a datagram never leaves the process's memory, and
+//! whoever can write there needs no key.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use stack::{Offload, Packet, Pool};
+use tokio::sync::mpsc;
+
+use super::XcfLink;
+
+/// Datagrams that wait on an in-process link before more are dropped.
+const CHANNEL_DEPTH: usize = 4096;
+
+/// A datagram on an in-process link.
+type Carried = (IpAddr, Packet);
+
+/// All in-process links of one process.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    inboxes: Arc<Mutex<HashMap<IpAddr, mpsc::Sender<Carried>>>>,
+    pool: Arc<Mutex<Pool>>,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Exchange { inboxes: Arc::default(), pool: Arc::new(Mutex::new(Pool::new(256))) }
+    }
+}
+
+impl Exchange {
+    /// Attaches the image with XCF address `own`, in place of a former life of it.
+    pub fn attach(&self, own: IpAddr) -> ChannelLink {
+        let (sender, inbox) = mpsc::channel(CHANNEL_DEPTH);
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(own, sender.clone());
+        ChannelLink { own, inbox, sender, exchange: self.clone() }
+    }
+}
+
+/// XCF inside one process.
+#[derive(Debug)]
+pub struct ChannelLink {
+    own: IpAddr,
+    inbox: mpsc::Receiver<Carried>,
+    sender: mpsc::Sender<Carried>,
+    exchange: Exchange,
+}
+
+impl ChannelLink {
+    fn put(&self, to: IpAddr, packet: Packet) -> io::Result<()> {
+        let inboxes = self.exchange.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = inboxes.get(&to).ok_or(io::ErrorKind::HostUnreachable)?;
+        inbox.try_send((self.own, packet)).map_err(|_| io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl XcfLink for ChannelLink {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut Packet) -> Poll<io::Result<IpAddr>> {
+        // Never closed: `sender` keeps the channel open.
+        let Some((from, mut received)) = ready!(self.inbox.poll_recv(cx)) else { return Poll::Pending };
+        received.offload = Offload::default();
+        let spare = std::mem::replace(packet, received);
+        self.exchange.pool.lock().unwrap_or_else(PoisonError::into_inner).give(spare);
+        Poll::Ready(Ok(from))
+    }
+
+    fn send(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut packet = self.exchange.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut len = 0;
+        for part in parts {
+            let room = packet.room(0).get_mut(len..len + part.len()).ok_or(io::ErrorKind::InvalidInput)?;
+            room.copy_from_slice(part);
+            len += part.len();
+        }
+        packet.filled(len);
+        self.put(to, packet)
+    }
+
+    fn send_packet(&mut self, to: IpAddr, packet: Packet) -> io::Result<Option<Packet>> {
+        self.put(to, packet).map(|()| None)
+    }
+}
+
+impl Drop for ChannelLink {
+    fn drop(&mut self) {
+        let mut inboxes = self.exchange.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // A new life may have attached already.
+        if inboxes.get(&self.own).is_some_and(|sender| sender.same_channel(&self.sender)) {
+            inboxes.remove(&self.own);
+        }
+    }
+}
