@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde::Serialize;
 
 use super::lab::Lab;
-use crate::control::{ImageState, Question, Request};
+use crate::control::{ImageState, Question, Request, Status};
 use crate::netstat::{Report, ReportKind};
 
 pub(super) const DVIPA: &str = "DVA";
@@ -82,7 +82,7 @@ impl Fault {
                 routed_by(lab, BACKUP, &POOL).await?;
                 meanwhile().await?;
                 lab.order(kill(Signal::CONT)).await?;
-                routed_by(lab, ROUTER, &POOL).await
+                settled(lab).await
             }
             Fault::Partition => {
                 for image in ["MVS2", "MVS3", "MVS4", "MVS5"] {
@@ -92,14 +92,14 @@ impl Fault {
                 routed_by(lab, BACKUP, &POOL).await?;
                 meanwhile().await?;
                 lab.order(Request::Heal { between: None, one_way: false }).await?;
-                routed_by(lab, ROUTER, &POOL).await
+                settled(lab).await
             }
             Fault::RebootedPrimary => {
                 lab.order(kill(Signal::KILL)).await?;
                 routed_by(lab, BACKUP, &POOL).await?;
                 meanwhile().await?;
                 restart(lab).await?;
-                routed_by(lab, ROUTER, &POOL).await
+                settled(lab).await
             }
             Fault::CrashWhilePoolChanges => {
                 let change = |image: &str, question| lab.order(Request::Ask { image: image.into(), question });
@@ -149,24 +149,32 @@ async fn restart(lab: &Lab) -> Result<()> {
 
 /// Waits until MVS1 routes DVA for its first targets.
 pub(super) async fn settled(lab: &Lab) -> Result<()> {
-    routed_by(lab, ROUTER, &POOL).await
+    routed_only_by(lab, ROUTER, &POOL).await
 }
 
-/// Waits until all agree that `owner` routes DVA, to just these targets, and nobody else advertises it.
+/// Waits until `owner` routes DVA, to just these targets.
 async fn routed_by(lab: &Lab, owner: &str, targets: &[&str]) -> Result<()> {
     lab.wait(&format!("{owner} routes {DVIPA} to {targets:?}"), async || {
         let status = lab.dvipa(DVIPA).await?;
         let mut serving: Vec<&str> = status.targets.iter().map(String::as_str).collect();
         serving.sort_unstable();
-        if status.owner.as_deref() != Some(owner) || serving != targets {
-            return Ok(Err(format!("now it is {:?}, to {serving:?}", status.owner)));
-        }
-        for image in [ROUTER, BACKUP] {
-            // An image that does not answer, paused or dead, has nothing to say either.
-            let Ok(Report::Vipadyn { dvipas }) = lab.netstat(image, ReportKind::Vipadyn).await else { continue };
-            let advertised = dvipas.iter().any(|dvipa| dvipa.address == status.address && dvipa.advertised);
-            if advertised != (image == owner) {
-                return Ok(Err(format!("{image} advertises it: {advertised}")));
+        let holds = status.owner.as_deref() == Some(owner) && serving == targets;
+        Ok(if holds { Ok(()) } else { Err(format!("{:?} does, to {serving:?}", status.owner)) })
+    })
+    .await
+}
+
+/// The same, and I4: nobody else that runs advertises it.
+async fn routed_only_by(lab: &Lab, owner: &str, targets: &[&str]) -> Result<()> {
+    routed_by(lab, owner, targets).await?;
+    lab.wait(&format!("only {owner} advertises {DVIPA}"), async || {
+        let Status { images, dvipas, .. } = lab.status().await?;
+        let address = dvipas.iter().find(|dvipa| dvipa.name == DVIPA).map(|dvipa| dvipa.address);
+        for image in images.iter().filter(|image| image.state == ImageState::Running) {
+            let Report::Vipadyn { dvipas } = lab.netstat(&image.name, ReportKind::Vipadyn).await? else { continue };
+            let advertises = dvipas.iter().any(|dvipa| Some(dvipa.address) == address && dvipa.advertised);
+            if advertises != (image.name == owner) {
+                return Ok(Err(format!("{} advertises it: {advertises}", image.name)));
             }
         }
         Ok(Ok(()))
