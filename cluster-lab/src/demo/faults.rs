@@ -108,7 +108,7 @@ impl Fault {
                     change(LEAVES, Question::StopApp(APPLICATION.into())),
                     change(JOINS, Question::StartApp(APPLICATION.into())),
                 );
-                (killed?, left?, joined?);
+                killed.and(left).and(joined)?;
                 routed_by(lab, BACKUP, &CHANGED).await?;
                 meanwhile().await
             }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::faults::{self, Fault};
 use super::lab::Lab;
 use super::prober::Prober;
-use crate::probe::{Order, Outcome};
+use crate::probe::{Failure, Order, Outcome};
 use crate::profile;
 
 const PROFILE: &str = include_str!("../../../profiles/matrix.ron");
@@ -24,6 +24,8 @@ const MEANWHILE: usize = 10;
 const EVERY: u64 = 5;
 /// How long an idle connection keeps silent once the cluster has settled.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Lost connections of a cell that are told in words.
+const FAILURES_TOLD: usize = 5;
 /// Lines of the event log that explain a failure.
 const LOG_LINES: usize = 60;
 
@@ -65,7 +67,7 @@ struct Cell {
     /// Of active connections, in milliseconds.
     longest_gap_ms: Option<f64>,
     retransmissions: u64,
-    failures: Vec<String>,
+    failures: Vec<Failure>,
 }
 
 impl Cell {
@@ -99,7 +101,7 @@ pub async fn matrix(name: &str, weights: bool, json: bool) -> Result<()> {
     }
     let lost: Vec<&Cell> = cells.iter().filter(|cell| !cell.holds()).collect();
     for cell in &lost {
-        eprintln!("{}, {}: {}", cell.fault.title(), cell.state.title(), cell.failures.join("; "));
+        eprintln!("{}, {}: {}", cell.fault.title(), cell.state.title(), told(&cell.failures));
     }
     ensure!(lost.is_empty(), "{} of {} cells lost connections", lost.len(), cells.len());
     Ok(())
@@ -131,7 +133,7 @@ async fn row(lab: &Lab, prober: &mut Prober, dvipa: SocketAddr, fault: Fault) ->
     let set = "new".to_owned();
     prober.order(Order::Open { set: set.clone(), to: dvipa, count: 3, every: None }).await?;
     let new = prober.order(Order::Check { set: set.clone() }).await?;
-    ensure!(new.survivors == 3, "new connections fail: {}", new.failures.join("; "));
+    ensure!(new.survivors == 3, "new connections fail: {}", told(&new.failures));
     prober.order(Order::Close { set }).await?;
     let mut cells = Vec::new();
     for state in State::ALL {
@@ -165,6 +167,11 @@ fn cell(fault: Fault, state: State, outcome: Outcome) -> Cell {
     let longest_gap_ms = outcome.longest_gap_us.map(|micros| micros as f64 / 1000.0);
     let Outcome { connections, survivors, retransmissions, failures, .. } = outcome;
     Cell { fault, state, connections, survivors, longest_gap_ms, retransmissions, failures }
+}
+
+/// The first few.
+fn told(failures: &[Failure]) -> String {
+    failures.iter().take(FAILURES_TOLD).map(Failure::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn table(cells: &[Cell]) -> String {

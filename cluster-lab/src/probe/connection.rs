@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection, at rest or sending in a task of its own.
 #[derive(Debug)]
 pub(super) struct Held {
+    source: Option<SocketAddr>,
     every: Option<Duration>,
     state: State,
 }
@@ -44,7 +45,8 @@ impl Held {
             Ok(opened) => opened.and_then(Connection::new).map_err(|error| format!("connect: {error}")),
             Err(_) => Err("connect: no answer".into()),
         };
-        let mut held = Held { every, state: State::Rests(opened) };
+        let source = opened.as_ref().ok().and_then(|opened| opened.stream.local_addr().ok());
+        let mut held = Held { source, every, state: State::Rests(opened) };
         held.go_on();
         held
     }
@@ -64,7 +66,8 @@ impl Held {
 
     /// Stops sending, and waits for the answers that are on their way.
     pub async fn settle(self) -> Held {
-        let rested = match self.state {
+        let Held { source, every, state } = self;
+        let rested = match state {
             State::Rests(rested) => rested,
             State::Sends { stop, task } => {
                 // If it has ended by itself, its result says why.
@@ -75,15 +78,20 @@ impl Held {
                 }
             }
         };
-        Held { every: self.every, state: State::Rests(rested) }
+        Held { source, every, state: State::Rests(rested) }
     }
 
     /// Settles, and then exchanges one more message.
     pub async fn check(self) -> Held {
-        let Held { every, state } = self.settle().await;
-        let State::Rests(Ok(mut connection)) = state else { return Held { every, state } };
+        let Held { source, every, state } = self.settle().await;
+        let State::Rests(Ok(mut connection)) = state else { return Held { source, every, state } };
         let checked = connection.exchange().await.map_err(|error| error.to_string());
-        Held { every, state: State::Rests(checked.map(|()| connection)) }
+        Held { source, every, state: State::Rests(checked.map(|()| connection)) }
+    }
+
+    /// Its own end.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.source
     }
 
     /// Why it is lost, if it is.

@@ -6,6 +6,7 @@
 mod connection;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,8 +22,6 @@ use connection::Held;
 
 /// Connections that are opened or checked at once.
 const AT_ONCE: usize = 512;
-/// Failures that an outcome tells.
-const FAILURES_TOLD: usize = 5;
 
 /// What the probe is to do. Connections belong to named sets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +65,26 @@ pub struct Outcome {
     pub answered: u64,
     /// Segments that the kernel has sent again.
     pub retransmissions: u64,
-    /// Why the first of those that are lost are.
-    pub failures: Vec<String>,
+    /// The others.
+    pub failures: Vec<Failure>,
+}
+
+/// A connection that is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The probe's own end, unless it never was connected.
+    pub source: Option<SocketAddr>,
+    /// What happened to it.
+    pub why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Some(source) => write!(f, "{source}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
 }
 
 impl Outcome {
@@ -79,8 +96,7 @@ impl Outcome {
         self.longest_gap_us = self.longest_gap_us.max(measured.longest_gap.map(micros));
         match held.failure() {
             None => self.survivors += 1,
-            Some(why) if self.failures.len() < FAILURES_TOLD => self.failures.push(why.to_owned()),
-            Some(_) => {}
+            Some(why) => self.failures.push(Failure { source: held.source(), why: why.to_owned() }),
         }
     }
 }
