@@ -10,6 +10,7 @@
 //! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
+//! | [`probe`] | a client that measures |
 //! | [`vary`] | operator commands |
 
 pub mod apps;
@@ -22,6 +23,7 @@ pub mod image;
 pub mod key;
 pub mod netstat;
 pub mod network;
+pub mod probe;
 pub mod profile;
 mod state;
 pub mod supervisor;

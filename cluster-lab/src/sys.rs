@@ -60,3 +60,14 @@ pub(crate) fn watch<T: AsRawFd + Into<OwnedFd>>(owner: T) -> io::Result<AsyncFd<
     // SAFETY: an owner keeps its descriptor open, and the same, for as long as it lives.
     Ok(unsafe { AsyncFd::register(owner) }?)
 }
+
+/// How often the kernel's TCP has sent something on this connection again (`TCP_INFO`, tcp(7)).
+pub(crate) fn retransmissions(socket: &impl AsRawFd) -> io::Result<u32> {
+    // SAFETY: tcp_info is plain numbers, for which all zeros are a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    // SAFETY: the descriptor is open; the kernel writes at most `length` bytes, the whole of `info`.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut info).cast(), &raw mut length) })?;
+    Ok(info.tcpi_total_retrans)
+}

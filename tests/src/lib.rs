@@ -4,6 +4,10 @@
 //! right to make network namespaces, and the client programs that `./run test` installs.
 
 use std::io::{BufRead, BufReader, Write};
+mod download;
+mod network;
+mod probe;
+
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +15,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub use download::Download;
+pub use network::{Network, established};
+pub use probe::{Outcome, Probe};
 
 /// The workspace's root.
 pub fn workspace() -> PathBuf {

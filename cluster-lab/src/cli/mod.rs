@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
-use crate::{demo, image, network, profile, vary};
+use crate::{demo, image, network, probe, profile, vary};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -172,7 +172,19 @@ enum Command {
         /// Name of the lab that the demo makes
         #[arg(long, default_value = "demo")]
         name: String,
+        /// Print the survival matrix instead: connections in each state through each fault of their router
+        #[arg(long)]
+        matrix: bool,
+        /// Spread the matrix's connections by weights instead of in turn
+        #[arg(long, requires = "matrix")]
+        weights: bool,
+        /// Print the matrix as JSON
+        #[arg(long, requires = "matrix")]
+        json: bool,
     },
+    /// Connections that are measured, driven by lines of JSON on standard input
+    #[command(hide = true)]
+    Probe,
     /// One image's process
     #[command(hide = true)]
     Image(image::Arguments),
@@ -311,7 +323,9 @@ async fn talk(command: Command) -> Result<()> {
             let made = ClusterKey::random()?.write(&file);
             made.with_context(|| format!("{} is not written; a key that is there is never overwritten", file.display()))
         }
-        Command::Demo { name } => demo::demo(&name, std::io::stdout().is_terminal()).await,
+        Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
+        Command::Demo { name, .. } => demo::story(&name, std::io::stdout().is_terminal()).await,
+        Command::Probe => probe::serve().await,
         Command::Image(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {
             Err(anyhow::anyhow!("handled before")).context("a command without a handler")
         }

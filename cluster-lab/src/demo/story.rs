@@ -1,19 +1,19 @@
-//! `demo`: the whole story by itself. It fails unless all of it held.
+//! The whole story by itself: distribution, takeover, takeback.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::control::{Reply, Request, Status};
+use super::lab::Lab;
+use crate::control::Request;
 use crate::profile;
-use crate::supervisor::{self, Handle, Options};
 
-const PROFILE: &str = include_str!("../../profiles/demo.ron");
+const PROFILE: &str = include_str!("../../../profiles/demo.ron");
 const WEB: &str = "http://203.0.113.1:60";
 const BYTES: usize = 100_000_000;
 
@@ -34,11 +34,11 @@ impl Story {
     }
 }
 
-/// Shows it; `name` is the lab's.
+/// Tells it; `name` is the lab's.
 ///
 /// # Errors
 /// What did not hold.
-pub async fn demo(name: &str, colour: bool) -> Result<()> {
+pub async fn story(name: &str, colour: bool) -> Result<()> {
     for (program, package) in [("curl", "curl"), ("ncat", "ncat")] {
         let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
         ensure!(found.is_ok(), "the demo needs {program}: install it with 'apt-get install {package}'");
@@ -46,70 +46,24 @@ pub async fn demo(name: &str, colour: bool) -> Result<()> {
     let cluster = profile::read("demo", PROFILE, std::path::Path::new("."))?;
     let story = Story { colour, began: Instant::now() };
     story.step("A lab of five images comes up: the example of the patent, figure 4");
-    let options = Options { name: name.to_owned(), host: false, in_process: false };
-    let (work, handle) = supervisor::start(cluster, options).await?;
-    let lab = Lab { name: name.to_owned(), handle };
-    let work = tokio::spawn(work_on(work));
-    let told = tokio::select! {
-        told = tell(&lab, &story) => told,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    lab.handle.take_down();
-    work.await??;
-    told?;
+    Lab::with(name, cluster, async |lab| tell(lab, &story).await).await?;
     story.step("All of it held. Now by hand: cluster-lab up");
     Ok(())
 }
 
-/// The supervisor's work, as a task.
-async fn work_on(work: impl Future<Output = Result<()>>) -> Result<()> {
-    work.await
-}
-
-/// A lab and its clients.
-struct Lab {
-    name: String,
-    handle: Handle,
-}
-
 impl Lab {
-    async fn status(&self) -> Result<Status> {
-        match self.handle.request(Request::Status).await? {
-            Reply::Status(status) => Ok(status),
-            other => bail!("no status but {other:?}"),
-        }
-    }
-
-    async fn order(&self, request: Request) -> Result<()> {
-        match self.handle.request(request).await? {
-            Reply::Done => Ok(()),
-            other => bail!("not done but {other:?}"),
-        }
-    }
-
     /// Waits until `owner` routes DVA1 with at least `targets` targets.
     async fn routed_by(&self, owner: &str, targets: usize) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            let status = self.status().await?;
-            let dva1 = status.dvipas.iter().find(|dvipa| dvipa.name == "DVA1").context("DVA1 is known")?;
-            if dva1.owner.as_deref() == Some(owner) && dva1.targets.len() >= targets {
-                return Ok(());
-            }
-            ensure!(began.elapsed() < Duration::from_secs(10), "{owner} does not route DVA1: {dva1:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn client(&self, program: &str, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["exec", "--name", &self.name, "--", program]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        Ok(command)
+        self.wait(&format!("{owner} routes DVA1"), async || {
+            let dva1 = self.dvipa("DVA1").await?;
+            let holds = dva1.owner.as_deref() == Some(owner) && dva1.targets.len() >= targets;
+            Ok(if holds { Ok(()) } else { Err(format!("{dva1:?}")) })
+        })
+        .await
     }
 
     /// Which image answers.
-    async fn ask(&self) -> Result<String> {
+    async fn answers(&self) -> Result<String> {
         let output = self.client("curl", &["-sS", "--max-time", "20", &format!("{WEB}/")])?.output().await?;
         ensure!(output.status.success(), "curl failed: {}", output.status);
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -146,7 +100,7 @@ async fn tell(lab: &Lab, story: &Story) -> Result<()> {
     story.step("Connections are spread over the images that listen");
     let mut counts = BTreeMap::new();
     for _ in 0..10 {
-        *counts.entry(lab.ask().await?).or_insert(0) += 1;
+        *counts.entry(lab.answers().await?).or_insert(0) += 1;
     }
     story.fact(&format!("10 requests with curl were answered by {counts:?}"));
     ensure!(counts.len() == 2 && counts.values().all(|count| *count == 5), "round robin would be 5 and 5");
@@ -179,7 +133,7 @@ async fn tell(lab: &Lab, story: &Story) -> Result<()> {
     story.step("kill -9 on MVS1, the routing stack");
     lab.order(Request::Kill { image: "MVS1".into(), signal: rustix::process::Signal::KILL.as_raw() }).await?;
     let killed = Instant::now();
-    let answered = lab.ask().await?;
+    let answered = lab.answers().await?;
     story.fact(&format!("a new connection, made at once, is answered by {answered} after {:.0?}", killed.elapsed()));
     lab.routed_by("MVS5", 2).await?;
     story.fact("MVS5 owns DVA1 now");
@@ -197,7 +151,7 @@ async fn tell(lab: &Lab, story: &Story) -> Result<()> {
         session.echo("and now?").await?;
     }
     story.fact("every idle session still echoes");
-    lab.ask().await?;
+    lab.answers().await?;
 
     story.step("The download ends");
     let status = download.wait().await?;

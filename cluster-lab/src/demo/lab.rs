@@ -1,0 +1,104 @@
+//! A lab for a demo, and clients in its network.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::process::Command;
+
+use crate::control::{Answer, DvipaStatus, Question, Reply, Request, Status};
+use crate::netstat::{Report, ReportKind};
+use crate::profile::Cluster;
+use crate::supervisor::{self, Handle, Options};
+
+/// A cluster gets there far sooner, or not at all.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A lab that this process runs.
+#[derive(Debug)]
+pub(super) struct Lab {
+    name: String,
+    handle: Handle,
+}
+
+impl Lab {
+    /// Brings the cluster up, has `work` done with it, and takes it down however that ends.
+    pub async fn with<T>(name: &str, cluster: Cluster, work: impl AsyncFnOnce(&Lab) -> Result<T>) -> Result<T> {
+        let options = Options { name: name.to_owned(), host: false, in_process: false };
+        let (running, handle) = supervisor::start(cluster, options).await?;
+        let running = tokio::spawn(polled(running));
+        let lab = Lab { name: name.to_owned(), handle };
+        let done = tokio::select! {
+            done = work(&lab) => done,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        };
+        lab.handle.take_down();
+        running.await??;
+        done
+    }
+
+    pub async fn status(&self) -> Result<Status> {
+        match self.handle.request(Request::Status).await? {
+            Reply::Status(status) => Ok(status),
+            other => bail!("no status but {other:?}"),
+        }
+    }
+
+    pub async fn dvipa(&self, name: &str) -> Result<DvipaStatus> {
+        let dvipas = self.status().await?.dvipas;
+        dvipas.into_iter().find(|dvipa| dvipa.name == name).with_context(|| format!("{name} is not known"))
+    }
+
+    pub async fn order(&self, request: Request) -> Result<()> {
+        match self.handle.request(request.clone()).await? {
+            Reply::Done | Reply::Answer(Answer::Done) => Ok(()),
+            Reply::Error(why) => bail!("{request:?}: {why}"),
+            other => bail!("{request:?}: not done but {other:?}"),
+        }
+    }
+
+    pub async fn ask(&self, image: &str, question: Question) -> Result<Answer> {
+        match self.handle.request(Request::Ask { image: image.into(), question }).await? {
+            Reply::Answer(answer) => Ok(answer),
+            other => bail!("{image} does not answer: {other:?}"),
+        }
+    }
+
+    pub async fn netstat(&self, image: &str, kind: ReportKind) -> Result<Report> {
+        match self.ask(image, Question::Netstat(kind)).await? {
+            Answer::Netstat(report) => Ok(report),
+            other => bail!("{image}: no report but {other:?}"),
+        }
+    }
+
+    /// The last lines of the event log.
+    pub async fn log(&self, lines: usize) -> Vec<String> {
+        match self.handle.request(Request::Log).await {
+            Ok(Reply::Log(log)) => log[log.len().saturating_sub(lines)..].to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until `holds` says that the cluster is `what`, or else why not.
+    pub async fn wait(&self, what: &str, mut holds: impl AsyncFnMut() -> Result<Result<(), String>>) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let Err(why) = holds().await? else { return Ok(()) };
+            ensure!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; {why}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A program on the client side of the lab's network.
+    pub fn client(&self, program: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["exec", "--name", &self.name, "--", program]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// The supervisor's work, as a task.
+async fn polled(work: impl Future<Output = Result<()>>) -> Result<()> {
+    work.await
+}

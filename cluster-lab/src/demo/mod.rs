@@ -1,0 +1,10 @@
+//! `demo`: shows by itself what the lab promises, and fails unless all of it held.
+
+mod faults;
+mod lab;
+mod matrix;
+mod prober;
+mod story;
+
+pub use matrix::matrix;
+pub use story::story;
