@@ -234,7 +234,10 @@ fn fuzz_insider() {
         pair.run(Duration::from_secs(60));
         let serves = pair.members[0].ended || pair.serves();
         let vipa = &pair.members[0].vipa;
-        assert!(serves, "MVS1 does not serve: {:?} {:?}", vipa.dvipas(), vipa.dpt());
+        let (dvipas, dpt) = (vipa.dvipas(), vipa.dpt());
+        // Nonsense may have told of any number of applications on MVS2, and so of its share.
+        let told = dpt.iter().any(|row| row.target == TWO && row.ready > 1);
+        assert!(serves || told, "MVS1 does not serve: {dvipas:?} {dpt:?}");
     });
 }
 
