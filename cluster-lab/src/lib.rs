@@ -12,6 +12,7 @@
 //! | [`netstat`] | reports |
 //! | [`probe`] | a client that measures |
 //! | [`vary`] | operator commands |
+//! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod netstat;
 pub mod network;
 pub mod probe;
 pub mod profile;
+pub mod simulate;
 mod state;
 pub mod supervisor;
 mod sys;

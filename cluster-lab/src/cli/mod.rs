@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
-use crate::{demo, image, network, probe, profile, vary};
+use crate::{demo, image, network, probe, profile, simulate, vary};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -185,6 +185,11 @@ enum Command {
     /// Connections that are measured, driven by lines of JSON on standard input
     #[command(hide = true)]
     Probe,
+    /// Run whole clusters in virtual time, under every fault, and check what must always hold
+    ///
+    /// Example: simulate --seeds 0..1000
+    #[command(verbatim_doc_comment)]
+    Simulate(simulate::Arguments),
     /// One image's process
     #[command(hide = true)]
     Image(image::Arguments),
@@ -254,6 +259,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         // These change namespaces, and so come before any thread.
         Command::Image(arguments) => image::main(&arguments)?,
+        Command::Simulate(arguments) => simulate::simulate(&arguments)?,
         Command::Network => network::hold()?,
         Command::Exec { lab, command } => return exec(&lab.name, &command),
         Command::Shell { lab } => {
@@ -326,7 +332,7 @@ async fn talk(command: Command) -> Result<()> {
         Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
         Command::Demo { name, .. } => demo::story(&name, std::io::stdout().is_terminal()).await,
         Command::Probe => probe::serve().await,
-        Command::Image(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {
+        Command::Image(_) | Command::Simulate(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {
             Err(anyhow::anyhow!("handled before")).context("a command without a handler")
         }
     }

@@ -67,7 +67,10 @@ impl Client {
         stack.routes_mut().replace(Route::default_for(address, NETWORK, None));
         let listener = stack.tcp_mut().listen(None, SERVER, ListenOptions::default()).ok();
         let (by_index, accepted) = (BTreeMap::new(), BTreeMap::new());
-        Client { stack, address, sessions: Vec::new(), by_index, listener, accepted, out: Vec::new() }
+        let mut client = Client { stack, address, sessions: Vec::new(), by_index, listener, accepted, out: Vec::new() };
+        // Who has not asked yet is not told.
+        client.accept(Instant::ZERO);
+        client
     }
 
     /// Connects, from `local` or a port of the stack's choice. The session's number.

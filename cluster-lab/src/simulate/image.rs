@@ -20,12 +20,20 @@ pub(super) enum Output {
     /// A packet to the client network.
     Network(Vec<u8>),
     /// A datagram to another image.
-    Xcf { to: IpAddr, bytes: Vec<u8> },
+    Xcf {
+        to: IpAddr,
+        bytes: Vec<u8>,
+    },
     /// The network's route to a DVIPA is this image from now on, or no longer.
-    Route { dvipa: IpAddr, here: bool },
+    Route {
+        dvipa: IpAddr,
+        here: bool,
+    },
     /// Its life is known to the one that says this.
-    PeerUp { xcf: IpAddr, incarnation: u64 },
-    PeerDown { xcf: IpAddr },
+    PeerUp {
+        xcf: IpAddr,
+        incarnation: u64,
+    },
     Event(Event),
     Left,
     Refused(String),
@@ -37,17 +45,42 @@ pub(super) enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
     /// A packet was passed on; `to_target` by a routing stack.
-    Forwarded { digest: u64, to: IpAddr, to_target: bool, segment: Option<Seen> },
+    Forwarded {
+        digest: u64,
+        to: IpAddr,
+        to_target: bool,
+        segment: Option<Seen>,
+    },
     /// A packet was taken in.
-    Local { segment: Option<Seen>, error_about: Option<Flow>, later_fragment: Option<u16> },
+    Local {
+        segment: Option<Seen>,
+        error_about: Option<Flow>,
+        later_fragment: Option<u16>,
+    },
     /// A packet was answered as a closed port does.
-    Reset { segment: Option<Seen> },
+    Reset {
+        segment: Option<Seen>,
+    },
     /// The image's own TCP sends a RST.
-    SentReset { flow: Flow },
-    Opened { flow: Flow, instance: u32, passive: bool },
-    Ended { flow: Flow, instance: u32 },
-    Broken { dvipa: IpAddr },
-    Home { dvipa: IpAddr, there: bool },
+    SentReset {
+        flow: Flow,
+    },
+    Opened {
+        flow: Flow,
+        instance: u32,
+        passive: bool,
+    },
+    Ended {
+        flow: Flow,
+        instance: u32,
+    },
+    Broken {
+        dvipa: IpAddr,
+    },
+    Home {
+        dvipa: IpAddr,
+        there: bool,
+    },
 }
 
 /// Own end and the other end of a connection.
@@ -128,7 +161,13 @@ struct Echo {
 }
 
 impl Image {
-    pub fn start(config: vipa::Config, tcp: stack::tcp::TcpConfig, link: Option<IpAddr>, seed: u64, now: Instant) -> Image {
+    pub fn start(
+        config: vipa::Config,
+        tcp: stack::tcp::TcpConfig,
+        link: Option<IpAddr>,
+        seed: u64,
+        now: Instant,
+    ) -> Image {
         let (own, incarnation) = (config.xcf, config.incarnation);
         let mut stack = Stack::new(stack::Config { tcp, pool: 8, ..stack::Config::default() }, seed);
         stack.home_mut().add(own, 32, Kind::Xcf);
@@ -169,6 +208,8 @@ impl Image {
         let options = ListenOptions { nodelay: true, ..ListenOptions::default() };
         if let Ok(id) = self.stack.tcp_mut().listen(Some(address.ip()), address.port(), options) {
             self.listeners.insert(address, id);
+            // Who has not asked yet is not told.
+            self.serve(now, TcpEvent::Acceptable(id));
         }
         self.settle(now);
     }
@@ -332,12 +373,11 @@ impl Image {
             Action::Withdraw { address } => self.out.push(Output::Route { dvipa: address, here: false }),
             Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, self.own, next_hop),
             Action::PeerUp { xcf, incarnation, .. } => self.out.push(Output::PeerUp { xcf, incarnation }),
-            Action::PeerDown { xcf, .. } => self.out.push(Output::PeerDown { xcf }),
             Action::Break { address } => {
                 self.stack.tcp_abort_all(now, Some(address));
                 self.out.push(Output::Saw(Sight::Broken { dvipa: address }));
             }
-            Action::PortsLeased { .. } => {}
+            Action::PortsLeased { .. } | Action::PeerDown { .. } => {}
             Action::Refused { why } => self.out.push(Output::Refused(why)),
             Action::Event(event) => self.out.push(Output::Event(event)),
             Action::Left => self.out.push(Output::Left),

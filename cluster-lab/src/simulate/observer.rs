@@ -138,7 +138,14 @@ impl Observer {
     }
 
     /// `xcf` gives the address of an image, `index` the image of an address.
-    pub fn saw(&mut self, life: Life, sight: Sight, now: Instant, xcf: impl Fn(usize) -> IpAddr, index: impl Fn(IpAddr) -> Option<usize>) {
+    pub fn saw(
+        &mut self,
+        life: Life,
+        sight: Sight,
+        now: Instant,
+        xcf: impl Fn(usize) -> IpAddr,
+        index: impl Fn(IpAddr) -> Option<usize>,
+    ) {
         let image = life.0;
         match sight {
             Sight::Forwarded { digest, to, to_target, segment } => {
@@ -236,7 +243,9 @@ impl Observer {
             self.violated("I14", what);
         }
         if let Some(before) = before.filter(|before| *before != target)
-            && self.holder(&flow, Some(target)).is_some_and(|(holder, instance)| holder.0 == before && instance == sequence)
+            && self
+                .holder(&flow, Some(target))
+                .is_some_and(|(holder, instance)| holder.0 == before && instance == sequence)
             && self.upset.is_none_or(|at| now.since(at) > NEWS)
         {
             self.violated("I15", format!("the SYN of {flow:?} went to image {before}, and then to {target}"));
@@ -247,7 +256,9 @@ impl Observer {
     /// I1, I24 and the claims that make epochs.
     pub fn told(&mut self, life: Life, event: &Event, now: Instant, patience: Duration) {
         match event {
-            Event::Claimed { dvipa, epoch } | Event::TakingBack { dvipa, epoch, .. } | Event::Relisted { dvipa, epoch } => {
+            Event::Claimed { dvipa, epoch }
+            | Event::TakingBack { dvipa, epoch, .. }
+            | Event::Relisted { dvipa, epoch } => {
                 let owner = *self.claims.entry((*dvipa, *epoch)).or_insert(life);
                 if owner != life {
                     self.violated("I1", format!("{dvipa} is claimed with epoch {epoch} by {owner:?} and {life:?}"));

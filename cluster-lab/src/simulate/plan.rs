@@ -166,7 +166,14 @@ pub(super) struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>9.3} s  {:?} {:x} {:x}", self.at.as_secs_f64(), self.what, self.which & 0xffff, self.other & 0xffff)
+        write!(
+            f,
+            "{:>9.3} s  {:?} {:x} {:x}",
+            self.at.as_secs_f64(),
+            self.what,
+            self.which & 0xffff,
+            self.other & 0xffff
+        )
     }
 }
 

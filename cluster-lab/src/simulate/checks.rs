@@ -1,0 +1,183 @@
+//! The checks that need the cores' own tables: at moments of the storm, and after the calm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use stack::tcp::State;
+use vipa::status::CrtRow;
+
+use super::image::Flow;
+use super::layout::{self, dva, dvb, moving};
+use super::world::World;
+
+fn flow_of(row: &CrtRow) -> Flow {
+    (SocketAddr::new(row.dvipa, row.port), SocketAddr::new(row.remote, row.remote_port))
+}
+
+/// What [`vipa::Vipa::spoil`] puts into a CRT on purpose.
+fn is_spoilt(row: &CrtRow) -> bool {
+    row.remote == IpAddr::from([198, 51, 100, 254])
+}
+
+impl World {
+    /// I2, I3.
+    pub fn check_epochs(&mut self, index: usize) {
+        let Some(image) = &self.sites[index].image else { return };
+        for (dvipa, epoch, _) in image.vipa.ownership() {
+            self.observer.owns(index, dvipa, epoch);
+        }
+    }
+
+    /// I10, I21: when an owner's tables are complete.
+    pub fn check_tables(&mut self, index: usize, dvipa: IpAddr) {
+        // Without room for all, what this stack itself holds is not all in its CRT.
+        let room = |image: &&super::image::Image| image.vipa.crt_len() < self.plan.crt;
+        let Some(image) = self.sites[index].image.as_ref().filter(room) else { return };
+        let crt = image.vipa.crt();
+        let rows = || crt.iter().filter(|row| row.dvipa == dvipa);
+        for row in image.vipa.dpt().iter().filter(|row| row.dvipa == dvipa) {
+            let same = |entry: &&CrtRow| entry.port == row.port && entry.target == row.target;
+            let count = rows().filter(same).count();
+            if row.active as usize != count {
+                let what = format!("MVS{}: {row:?}, but {count} entries", index + 1);
+                return self.observer.violated("I21", what);
+            }
+        }
+        let unaccounted = rows().filter(|row| !is_spoilt(row) && row.remote == self.client.address);
+        let unaccounted = unaccounted.map(|row| (flow_of(row), layout::index(row.target)));
+        let wrong = unaccounted.into_iter().find(|(flow, target)| !self.observer.accounts_for(flow, *target));
+        if let Some((flow, target)) = wrong {
+            let what = format!("MVS{} believes that MVS{} has {flow:?}", index + 1, target + 1);
+            self.observer.violated("I10", what);
+        }
+    }
+
+    /// I17: new connections of a moved DVIPA open at its owner.
+    pub fn check_owner_opens(&mut self, index: usize, dvipa: IpAddr) {
+        let Some(image) = &self.sites[index].image else { return };
+        let owner = image.vipa.dvipas().into_iter().find(|known| known.address == dvipa).and_then(|known| known.owner);
+        if owner.is_some_and(|owner| owner != layout::xcf(index)) {
+            self.observer.violated("I17", format!("MVS{} opens a connection on {dvipa} of {owner:?}", index + 1));
+        }
+    }
+
+    /// I7.
+    pub fn check_established_once(&mut self) {
+        let mut seen: BTreeMap<(Flow, u32), usize> = BTreeMap::new();
+        let mut twice = None;
+        for (index, site) in self.sites.iter().enumerate() {
+            let Some(image) = &site.image else { continue };
+            for connection in image.stack.tcp().connections().filter(|one| one.state == State::Established) {
+                let key = ((connection.local, connection.remote), connection.instance);
+                if let Some(other) = seen.insert(key, index) {
+                    twice = Some(format!("{:?} is established at MVS{} and MVS{}", key.0, other + 1, index + 1));
+                }
+            }
+        }
+        twice.into_iter().for_each(|what| self.observer.violated("I7", what));
+    }
+
+    /// After the calm: I4, I5, I7, I9, I13, I16, I21 and promise 1.
+    pub fn check_calm(&mut self) {
+        self.check_established_once();
+        for dvipa in [dva(), dvb(), moving().ip()] {
+            self.check_ownership(dvipa);
+        }
+        self.check_sessions();
+        for index in 0..self.sites.len() {
+            let waiting = self.sites[index].image.as_ref().map(|image| image.vipa.waiting());
+            if waiting.is_some_and(|waiting| waiting != (0, 0)) {
+                self.observer.violated("I8", format!("MVS{} still waits: {waiting:?}", index + 1));
+            }
+        }
+    }
+
+    fn check_ownership(&mut self, dvipa: IpAddr) {
+        let mut views = BTreeMap::new();
+        let mut advertisers = Vec::new();
+        for (index, site) in self.sites.iter().enumerate() {
+            let Some(image) = &site.image else { continue };
+            for known in image.vipa.dvipas().into_iter().filter(|known| known.address == dvipa) {
+                views.insert(index, (known.owner, known.complete));
+                advertisers.extend(known.advertised.then_some(index));
+            }
+        }
+        let truth: BTreeSet<(Flow, usize)> =
+            self.observer.all_held().filter(|(flow, _)| flow.0.ip() == dvipa).collect();
+        let bound: Vec<usize> = (0..self.sites.len())
+            .filter(|index| self.sites[*index].image.as_ref().is_some_and(|image| image.listens(moving())))
+            .collect();
+        let made = dvipa == moving().ip();
+        if made && bound.is_empty() && truth.is_empty() && advertisers.is_empty() {
+            return;
+        }
+        let expected = match advertisers[..] {
+            [owner] => owner,
+            _ => return self.observer.violated("I4", format!("{dvipa} is advertised by {advertisers:?}")),
+        };
+        if self.routes.get(&dvipa) != Some(&expected) {
+            let what = format!("{dvipa} of MVS{} is routed to {:?}", expected + 1, self.routes.get(&dvipa));
+            return self.observer.violated("I4", what);
+        }
+        let owner = (Some(layout::xcf(expected)), true);
+        if let Some((index, view)) = views.iter().find(|(_, view)| **view != owner) {
+            let what = format!("{dvipa} is MVS{}'s, but MVS{} believes {view:?}", expected + 1, index + 1);
+            return self.observer.violated("I4", what);
+        }
+        let best =
+            if made { bound.is_empty() || bound.contains(&expected) } else { expected == self.layout.primary(dvipa) };
+        if !best && !(self.plan.when_idle && !made) {
+            return self.observer.violated("I5", format!("{dvipa} is MVS{}'s", expected + 1));
+        }
+        self.check_tables(expected, dvipa);
+        let Some(image) = &self.sites[expected].image else { return };
+        let crt = image.vipa.crt();
+        if image.vipa.crt_len() >= self.plan.crt {
+            return;
+        }
+        let entries: BTreeSet<(Flow, usize)> =
+            crt.iter().filter(|row| row.dvipa == dvipa).map(|row| (flow_of(row), layout::index(row.target))).collect();
+        if entries != truth {
+            let extra: Vec<_> = entries.difference(&truth).collect();
+            let missing: Vec<_> = truth.difference(&entries).collect();
+            let what = format!("CRT of {dvipa} at MVS{}: too much {extra:?}, missing {missing:?}", expected + 1);
+            self.observer.violated("I9", what);
+        }
+    }
+
+    /// Promise 1, I16: whoever's server lives got every byte back, and was not reset.
+    fn check_sessions(&mut self) {
+        let mut wrong = None;
+        for (number, session) in self.client.sessions.iter().enumerate() {
+            if let Some(at) = session.corrupted {
+                wrong = Some(("I16", format!("session {number} {session:?}: wrong byte at {at}")));
+                break;
+            }
+            let flow = (session.server, session.local);
+            let Some(life) = self.served.get(&flow).copied().filter(|_| session.expects_life()) else { continue };
+            let broken = self.broken.contains(&(life, flow.0.ip()));
+            let alive = self.life(life.0) == Some(life) && !broken;
+            // A later connection between the same ends was served by `life`.
+            let latest = self.client.sessions.iter().rposition(|other| other.local == session.local) == Some(number);
+            if !latest {
+                continue;
+            }
+            if alive && session.failed.is_some() {
+                wrong = Some(("I6", format!("session {number} {session:?} is lost, though MVS{} lives", life.0 + 1)));
+            } else if alive && session.received != session.wanted {
+                let image = self.sites[life.0].image.as_ref();
+                let server =
+                    image.and_then(|image| image.stack.tcp().connections().find(|one| (one.local, one.remote) == flow));
+                let client = self.client.stack.tcp().connections().find(|one| one.local == session.local);
+                let ends = format!("at the client {client:?}, at MVS{} {server:?}", life.0 + 1);
+                wrong = Some(("I16", format!("session {number} {session:?} does not get on: {ends}")));
+            } else if !alive && session.failed.is_none() {
+                wrong =
+                    Some(("R6", format!("session {number} {session:?}: MVS{} is dead, nobody says so", life.0 + 1)));
+            }
+        }
+        if let Some((id, what)) = wrong {
+            self.observer.violated(id, what);
+        }
+    }
+}

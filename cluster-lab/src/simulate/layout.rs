@@ -1,0 +1,121 @@
+//! The simulated cluster: who is primary, backup and target of what.
+//!
+//! The first and the last image are each the primary of a DVIPA and back the other's up; the second
+//! backs the first one's up too, by a higher rank. These three have network links, and a VIPARANGE.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights};
+
+use super::plan::Plan;
+
+/// Port of the distributed servers.
+const PORT: u16 = 60;
+
+pub(super) fn dva() -> IpAddr {
+    IpAddr::from([203, 0, 113, 1])
+}
+
+pub(super) fn dvb() -> IpAddr {
+    IpAddr::from([203, 0, 113, 65])
+}
+
+/// A server in the VIPARANGE.
+pub(super) fn moving() -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 200], 80))
+}
+
+pub(super) fn xcf(index: usize) -> IpAddr {
+    IpAddr::from([192, 0, 2, index as u8 + 1])
+}
+
+/// The image with this XCF address.
+pub(super) fn index(xcf: IpAddr) -> usize {
+    match xcf {
+        IpAddr::V4(v4) => usize::from(v4.octets()[3]).wrapping_sub(1),
+        IpAddr::V6(_) => usize::MAX,
+    }
+}
+
+pub(super) struct Layout {
+    images: usize,
+}
+
+impl Layout {
+    pub fn new(images: usize) -> Layout {
+        Layout { images }
+    }
+
+    /// Images with a network link.
+    pub fn linked(&self) -> Vec<usize> {
+        vec![0, 1, self.images - 1]
+    }
+
+    pub fn link(&self, index: usize) -> Option<IpAddr> {
+        self.linked().contains(&index).then(|| IpAddr::from([198, 51, 100, 10 + index as u8]))
+    }
+
+    pub fn primary(&self, dvipa: IpAddr) -> usize {
+        if dvipa == dva() { 0 } else { self.images - 1 }
+    }
+
+    /// Servers that an image runs.
+    pub fn servers(&self, _index: usize) -> BTreeSet<SocketAddr> {
+        [dva(), dvb()].map(|dvipa| SocketAddr::new(dvipa, PORT)).into()
+    }
+
+    fn distribute(&self, address: IpAddr, targets: Targets, plan: &Plan) -> Distribute {
+        let weights = || Weights((0..self.images).map(|index| (xcf(index), 1 + index as u8 * 7)).collect());
+        let method = if plan.weighted { Method::WeightedActive(weights()) } else { Method::RoundRobin };
+        Distribute { address, method, ports: Ports::List(vec![PortRange { first: PORT, last: PORT }]), targets }
+    }
+
+    pub fn definitions(&self, index: usize, plan: &Plan) -> Definitions {
+        let last = self.images - 1;
+        let moveable = if plan.when_idle { Moveable::WhenIdle } else { Moveable::Immediate };
+        let define = |address| Define { address, prefix: 26, moveable };
+        let backup = |address, rank| Backup { address, rank, create: None };
+        let mut definitions = Definitions::default();
+        if self.link(index).is_some() {
+            let address = IpAddr::from([203, 0, 113, 192]);
+            definitions.ranges.push(Range { address, prefix: 26, disruptive: false });
+        }
+        if index == 0 {
+            definitions.defines.push(define(dva()));
+            definitions.backups.push(backup(dvb(), 30));
+            let targets = Targets::List((0..last).map(xcf).collect());
+            definitions.distributes.push(self.distribute(dva(), targets, plan));
+        } else if index == last {
+            definitions.defines.push(define(dvb()));
+            definitions.backups.push(backup(dva(), 10));
+            definitions.distributes.push(self.distribute(dvb(), Targets::All, plan));
+            let targets = Targets::List((1..last).map(xcf).collect());
+            definitions.distributes.push(self.distribute(dva(), targets, plan));
+        } else if index == 1 {
+            definitions.backups.push(backup(dva(), 20));
+        }
+        definitions
+    }
+}
+
+/// A control datagram as a stack of an earlier version would send or understand it: kinds that came
+/// later are left out.
+pub(super) fn without_later_kinds(bytes: Vec<u8>) -> Vec<u8> {
+    const HEADER: usize = 44;
+    const LATEST: u16 = 18;
+    if vipa::wire::classify(&bytes) != vipa::wire::Datagram::Control || bytes.len() < HEADER {
+        return bytes;
+    }
+    let (header, mut rest) = bytes.split_at(HEADER);
+    let mut out = header.to_vec();
+    while let [k1, k2, l1, l2, ..] = *rest {
+        let end = (4 + usize::from(u16::from_be_bytes([l1, l2]))).min(rest.len());
+        let (item, after) = rest.split_at(end);
+        if u16::from_be_bytes([k1, k2]) <= LATEST {
+            out.extend(item);
+        }
+        rest = after;
+    }
+    out
+}

@@ -1,0 +1,249 @@
+//! `simulate`: whole clusters of real cores in virtual time, under every fault that invariants.md
+//! lists, watched by an observer. A seed decides everything; the same seed gives the same run.
+//!
+//! | module | what |
+//! |---|---|
+//! | `plan` | what a run does, from its seed |
+//! | `layout` | the cluster |
+//! | `world` | virtual time, networks, images, clients |
+//! | `steps` | what each step does, and the calm after the storm |
+//! | `image`, `client` | both cores with an application; a stack that uses them |
+//! | `observer`, `checks` | what must always hold |
+
+mod checks;
+mod client;
+mod image;
+mod layout;
+mod observer;
+mod plan;
+mod steps;
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde::Serialize;
+use vipa::Guard;
+
+use plan::Plan;
+use world::{Coverage, Outcome, run};
+
+/// Runs of one plan that shrinking may cost.
+const SHRINKING: usize = 300;
+
+/// What to simulate.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// Seeds, from the first up to but without the second
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Range<u64>,
+    /// Images of the cluster
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(4..=32))]
+    images: u8,
+    /// Threads; by default as many as there are processors
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Take one guard of the protocol out, to see that it is missed
+    #[arg(long, value_parser = guard)]
+    without: Option<Guard>,
+    /// Tell what happens, line by line
+    #[arg(long)]
+    trace: bool,
+    /// Run each seed twice and compare
+    #[arg(long)]
+    twice: bool,
+    /// Leave out what a failing run does not need, and show the rest
+    #[arg(long)]
+    shrink: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("'{text}': expected a number"));
+    let (first, last) = text.split_once("..").ok_or("expected two numbers, as in 0..1000")?;
+    let range = number(first)?..number(last)?;
+    if range.is_empty() { Err("no seed is in there: expected the smaller number first".into()) } else { Ok(range) }
+}
+
+fn guard(text: &str) -> Result<Guard, String> {
+    let known = || Guard::ALL.map(Guard::name).join(", ");
+    Guard::ALL
+        .into_iter()
+        .find(|guard| guard.name() == text.to_lowercase())
+        .ok_or_else(|| format!("expected one of {}", known()))
+}
+
+/// A run that failed.
+#[derive(Debug, Serialize)]
+struct Failure {
+    seed: u64,
+    invariant: &'static str,
+    what: String,
+    replay: String,
+}
+
+/// All runs together.
+#[derive(Debug, Serialize)]
+struct Summary {
+    seeds: u64,
+    passed: u64,
+    seconds: f64,
+    hash: u64,
+    failures: Vec<Failure>,
+    coverage: Coverage,
+}
+
+/// Runs every seed.
+///
+/// # Errors
+/// If one of them failed.
+pub fn simulate(arguments: &Arguments) -> Result<()> {
+    let began = Instant::now();
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or_else(processors).max(1);
+    let next = AtomicU64::new(arguments.seeds.start);
+    let stop = AtomicBool::new(false);
+    let outcomes: Mutex<BTreeMap<u64, Outcome>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= arguments.seeds.end {
+                        return;
+                    }
+                    let outcome = one(arguments, seed);
+                    // A handful of failures say enough.
+                    let failed = outcome.violation.is_some();
+                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcomes.insert(seed, outcome);
+                    let failures = || outcomes.values().filter(|outcome| outcome.violation.is_some()).count();
+                    if failed && failures() >= 5 {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        if std::io::stderr().is_terminal() {
+            progress(&next, &arguments.seeds, &stop);
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let summary = summarise(arguments, &outcomes, began.elapsed().as_secs_f64());
+    report(arguments, &summary, &outcomes)?;
+    match summary.failures.len() {
+        0 => Ok(()),
+        count => bail!("{count} of {} seeds failed", summary.seeds),
+    }
+}
+
+fn one(arguments: &Arguments, seed: u64) -> Outcome {
+    let plan = Plan::new(seed, usize::from(arguments.images));
+    let mut outcome = run(&plan, arguments.without, arguments.trace);
+    if arguments.twice && outcome.violation.is_none() && run(&plan, arguments.without, false).hash != outcome.hash {
+        let what = "two runs of this seed differ".to_owned();
+        outcome.violation = Some(observer::Violation { id: "I25", what });
+    }
+    outcome
+}
+
+fn progress(next: &AtomicU64, seeds: &Range<u64>, stop: &AtomicBool) {
+    loop {
+        let done = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
+        eprint!("\r{done} of {} seeds", seeds.end - seeds.start);
+        // A progress line that cannot be written is not missed.
+        drop(std::io::stderr().flush());
+        if done >= seeds.end - seeds.start || stop.load(Ordering::Relaxed) {
+            eprintln!();
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+fn summarise(arguments: &Arguments, outcomes: &BTreeMap<u64, Outcome>, seconds: f64) -> Summary {
+    let mut coverage: Coverage = plan::What::ALL.into_iter().map(|what| (format!("step: {what:?}"), 0)).collect();
+    let mut hash = 0u64;
+    let mut failures = Vec::new();
+    for (seed, outcome) in outcomes {
+        hash = hash.rotate_left(7) ^ outcome.hash;
+        for (what, count) in &outcome.coverage {
+            *coverage.entry(what.clone()).or_default() += count;
+        }
+        if let Some(violation) = &outcome.violation {
+            let without = arguments.without.map_or(String::new(), |guard| format!(" --without {}", guard.name()));
+            let images = if arguments.images == 5 { String::new() } else { format!(" --images {}", arguments.images) };
+            failures.push(Failure {
+                seed: *seed,
+                invariant: violation.id,
+                what: violation.what.clone(),
+                replay: format!("cluster-lab simulate --seeds {seed}..{}{images}{without} --trace", seed + 1),
+            });
+        }
+    }
+    let seeds = outcomes.len() as u64;
+    Summary { seeds, passed: seeds - failures.len() as u64, seconds, hash, failures, coverage }
+}
+
+fn report(arguments: &Arguments, summary: &Summary, outcomes: &BTreeMap<u64, Outcome>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    if arguments.trace {
+        for line in outcomes.values().flat_map(|outcome| &outcome.trace) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    writeln!(out, "{:<40} {:>12}", "what occurred", "times")?;
+    for (what, count) in &summary.coverage {
+        writeln!(out, "{what:<40} {count:>12}")?;
+    }
+    for failure in &summary.failures {
+        writeln!(out, "\nseed {}: {} {}\n  again: {}", failure.seed, failure.invariant, failure.what, failure.replay)?;
+        if arguments.shrink {
+            let plan = Plan::new(failure.seed, usize::from(arguments.images));
+            let least = shrink(&plan, arguments.without, failure.invariant);
+            writeln!(out, "  {} of {} steps are enough:", least.steps.len(), plan.steps.len())?;
+            for line in run(&least, arguments.without, true).trace {
+                writeln!(out, "    {line}")?;
+            }
+        }
+    }
+    let rate = summary.seeds as f64 / summary.seconds.max(1e-9);
+    writeln!(out, "\n{} of {} seeds passed, {rate:.0} seeds/s", summary.passed, summary.seeds)?;
+    Ok(())
+}
+
+/// Leaves steps out, in ever smaller pieces, as long as the run fails in the same way.
+fn shrink(plan: &Plan, without: Option<Guard>, invariant: &str) -> Plan {
+    let mut least = plan.clone();
+    let mut piece = least.steps.len().div_ceil(2);
+    let mut runs = 0;
+    while piece > 0 && runs < SHRINKING {
+        let mut at = 0;
+        while at < least.steps.len() && runs < SHRINKING {
+            let mut shorter = least.clone();
+            shorter.steps.drain(at..(at + piece).min(shorter.steps.len()));
+            runs += 1;
+            let violation = run(&shorter, without, false).violation;
+            if violation.is_some_and(|violation| violation.id == invariant) {
+                least = shorter;
+            } else {
+                at += piece;
+            }
+        }
+        piece /= 2;
+    }
+    least
+}

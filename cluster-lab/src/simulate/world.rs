@@ -1,0 +1,591 @@
+//! One run: images, clients and networks in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use stack::Instant;
+use stack::tcp::TcpConfig;
+use vipa::{Definitions, Event, Guard};
+
+use super::client::Client;
+use super::image::{Image, Output, Sight, addresses, digest, segment};
+use super::layout::{self, Layout};
+use super::observer::{Life, Observer, Violation};
+use super::plan::{Plan, Random, STORM, Weather};
+
+/// How long the calm after the storm lasts: time enough for every wait of the protocol.
+const CALM: Duration = Duration::from_secs(16);
+/// Packets that wait for a paused image.
+const BACKLOG: usize = 2048;
+
+/// What happened in a run.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub violation: Option<Violation>,
+    pub hash: u64,
+    pub coverage: Coverage,
+    pub trace: Vec<String>,
+}
+
+/// How often each thing occurred.
+pub(super) type Coverage = BTreeMap<String, u64>;
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Network(Vec<u8>),
+    Xcf { from: usize, bytes: Vec<u8> },
+    Death { xcf: IpAddr, incarnation: u64 },
+    Timer,
+    Wake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    Image(usize),
+    Client,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Instant,
+    order: u64,
+    to: Who,
+    input: Input,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// A place where an image lives, or not.
+pub(super) struct Site {
+    pub image: Option<Image>,
+    pub definitions: Definitions,
+    pub wants: BTreeSet<SocketAddr>,
+    pub paused: bool,
+    backlog: Vec<Input>,
+    /// Its clock is so far ahead of the world's.
+    pub offset: Duration,
+    pub lives: u64,
+    pub stopping: bool,
+    scheduled: Option<Instant>,
+}
+
+pub(super) struct World {
+    pub plan: Plan,
+    pub layout: Layout,
+    pub now: Instant,
+    pub random: Random,
+    queue: BinaryHeap<Reverse<Entry>>,
+    order: u64,
+    pub sites: Vec<Site>,
+    pub client: Client,
+    client_scheduled: Option<Instant>,
+    pub routes: BTreeMap<IpAddr, usize>,
+    pub cuts: BTreeSet<(usize, usize)>,
+    pub xcf: Weather,
+    pub network: Weather,
+    pub observer: Observer,
+    pub coverage: Coverage,
+    /// Lives that served a connection, and what was broken on purpose.
+    pub served: BTreeMap<(SocketAddr, SocketAddr), Life>,
+    pub broken: BTreeSet<(Life, IpAddr)>,
+    without: Option<Guard>,
+    trace: Option<Vec<String>>,
+    identification: u16,
+}
+
+/// Runs a plan to its end, or to the first violation.
+pub(super) fn run(plan: &Plan, without: Option<Guard>, trace: bool) -> Outcome {
+    let mut world = World::new(plan.clone(), without, trace);
+    let start = world.now;
+    (0..plan.images).for_each(|index| world.start(index));
+    world.run_until(start + Duration::from_millis(800));
+    world.xcf = plan.xcf;
+    world.network = plan.network;
+    let began = world.now;
+    for step in plan.steps.clone() {
+        world.run_until(began + step.at);
+        if world.observer.violation.is_some() {
+            return world.outcome();
+        }
+        world.apply(step);
+    }
+    world.run_until(began + STORM);
+    world.check_established_once();
+    world.calm();
+    world.run_until(began + STORM + CALM / 2);
+    world.last_words();
+    world.run_until(began + STORM + CALM);
+    if world.observer.violation.is_none() {
+        world.check_calm();
+    }
+    world.outcome()
+}
+
+fn tcp() -> TcpConfig {
+    let millis = Duration::from_millis;
+    TcpConfig {
+        initial_rto: millis(300),
+        min_rto: millis(100),
+        max_rto: millis(1500),
+        time_wait: millis(500),
+        fin_wait_2: millis(3000),
+        initial_receive: 32 * 1024,
+        max_receive: 64 * 1024,
+        initial_send: 32 * 1024,
+        max_send: 64 * 1024,
+        retries: 40,
+        ..TcpConfig::default()
+    }
+}
+
+impl World {
+    fn new(plan: Plan, without: Option<Guard>, trace: bool) -> World {
+        let mut random = Random::new(plan.seed ^ 0x5eed);
+        let layout = Layout::new(plan.images);
+        let site = |index: usize| Site {
+            image: None,
+            definitions: layout.definitions(index, &plan),
+            wants: layout.servers(index),
+            paused: false,
+            backlog: Vec::new(),
+            offset: Duration::from_millis(random.below(100_000)),
+            lives: 0,
+            stopping: false,
+            scheduled: None,
+        };
+        World {
+            sites: (0..plan.images).map(site).collect(),
+            now: Instant::from_millis(1000),
+            client: Client::new(tcp(), plan.seed),
+            random: Random::new(plan.seed ^ 0xfa11),
+            layout,
+            plan,
+            queue: BinaryHeap::new(),
+            order: 0,
+            client_scheduled: None,
+            routes: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            xcf: Weather::CALM,
+            network: Weather::CALM,
+            observer: Observer::default(),
+            coverage: Coverage::new(),
+            served: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            without,
+            trace: trace.then(Vec::new),
+            identification: 0,
+        }
+    }
+
+    fn outcome(mut self) -> Outcome {
+        for site in &self.sites {
+            let Some(image) = &site.image else { continue };
+            let counters = image.vipa.counters();
+            for (name, count) in [
+                ("held a segment", counters.held),
+                ("asked for a holder", counters.asked),
+                ("answered with RST", counters.reset),
+                ("forwarded", counters.forwarded),
+                ("half-open entry expired", counters.expired),
+                ("half-open entry gave way", counters.evicted),
+                ("no room in the CRT", counters.refused),
+                ("repaired by the audit", counters.repaired),
+                ("unknown message", counters.unknown),
+                ("stale message", counters.stale),
+            ] {
+                *self.coverage.entry(format!("branch: {name}")).or_default() += count;
+            }
+            for (reason, count) in counters.drops() {
+                *self.coverage.entry(format!("drop: {reason:?}")).or_default() += count;
+            }
+        }
+        Outcome {
+            violation: self.observer.violation,
+            hash: self.observer.hash,
+            coverage: self.coverage,
+            trace: self.trace.unwrap_or_default(),
+        }
+    }
+
+    pub fn cover(&mut self, what: impl Into<String>) {
+        *self.coverage.entry(what.into()).or_default() += 1;
+    }
+
+    pub fn say(&mut self, what: impl FnOnce() -> String) {
+        let at = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{at:?}  {}", what()));
+        }
+    }
+
+    /// The time on an image's own clock.
+    pub fn local(&self, index: usize) -> Instant {
+        self.now + self.sites[index].offset
+    }
+
+    pub fn is_up(&self, index: usize) -> bool {
+        self.sites[index].image.is_some() && !self.sites[index].paused
+    }
+
+    pub fn life(&self, index: usize) -> Option<Life> {
+        Some((index, self.sites[index].image.as_ref()?.incarnation))
+    }
+
+    pub fn start(&mut self, index: usize) {
+        let site = &mut self.sites[index];
+        if site.image.is_some() {
+            return;
+        }
+        site.lives += 1;
+        let xcf = layout::xcf(index);
+        // Whatever its clock says, the supervisor's numbers grow.
+        let incarnation = site.lives * 1000 + index as u64;
+        let mut config = vipa::Config::new(format!("MVS{}", index + 1), xcf, incarnation);
+        config.peers = (0..self.plan.images).filter(|other| *other != index).map(layout::xcf).collect();
+        if self.plan.foreign {
+            config.peers.push(layout::xcf(self.plan.images));
+        }
+        config.linked = self.layout.link(index).is_some();
+        config.process = Some(100);
+        config.definitions = site.definitions.clone();
+        config.limits.crt = self.plan.crt;
+        config.limits.half_open = 64;
+        config.mtu = 4096;
+        config.without = self.without;
+        let timing = &mut config.timing;
+        timing.forget = Duration::from_secs(8);
+        timing.half_open = Duration::from_secs(3);
+        timing.audit = Duration::from_secs(2);
+        let seed = self.plan.seed ^ (incarnation << 16);
+        let now = self.now + site.offset;
+        let mut image = Image::start(config, tcp(), self.layout.link(index), seed, now);
+        self.observer.started(index);
+        let wants = site.wants.clone();
+        image.settle(now);
+        wants.iter().for_each(|server| image.listen(now, *server));
+        let site = &mut self.sites[index];
+        (site.image, site.paused, site.stopping, site.scheduled) = (Some(image), false, false, None);
+        for server in wants {
+            self.observer.ready(index, Some(server));
+        }
+        self.say(|| format!("MVS{} starts, life {incarnation}", index + 1));
+        self.drain(index);
+    }
+
+    /// The image is gone, from one moment to the next.
+    pub fn kill(&mut self, index: usize) {
+        let Some(image) = self.sites[index].image.take() else { return };
+        let (xcf, incarnation) = (layout::xcf(index), image.incarnation);
+        let site = &mut self.sites[index];
+        (site.paused, site.stopping) = (false, false);
+        site.backlog.clear();
+        site.wants.retain(|server| server.ip() != layout::moving().ip());
+        self.observer.ended(index, self.now);
+        self.observer.upset = Some(self.now);
+        self.say(|| format!("MVS{} is gone", index + 1));
+        if self.plan.watchful {
+            for other in (0..self.sites.len()).filter(|other| *other != index) {
+                self.later(Duration::from_millis(1), Who::Image(other), Input::Death { xcf, incarnation });
+            }
+        }
+    }
+
+    pub fn pause(&mut self, index: usize, time: Duration) {
+        if self.is_up(index) {
+            self.sites[index].paused = true;
+            self.observer.upset = Some(self.now);
+            self.observer.paused(index);
+            self.observer.not_ready(index, None, self.now);
+            self.later(time, Who::Image(index), Input::Wake);
+        }
+    }
+
+    pub fn wake(&mut self, index: usize) {
+        if !self.sites[index].paused {
+            return;
+        }
+        self.sites[index].paused = false;
+        self.observer.paused(index);
+        self.observer.ready(index, None);
+        for input in std::mem::take(&mut self.sites[index].backlog) {
+            self.deliver(index, input);
+        }
+        self.deliver(index, Input::Timer);
+    }
+
+    /// Calls an image that is up, and does what comes of it.
+    pub fn on<R>(&mut self, index: usize, call: impl FnOnce(&mut Image, Instant) -> R) -> Option<R> {
+        let now = self.local(index);
+        let site = &mut self.sites[index];
+        let image = site.image.as_mut().filter(|_| !site.paused)?;
+        let result = call(image, now);
+        image.settle(now);
+        self.drain(index);
+        Some(result)
+    }
+
+    fn later(&mut self, after: Duration, to: Who, input: Input) {
+        self.order += 1;
+        self.queue.push(Reverse(Entry { at: self.now + after, order: self.order, to, input }));
+    }
+
+    /// Lets the world go on.
+    pub fn run_until(&mut self, until: Instant) {
+        while self.observer.violation.is_none() {
+            match self.queue.peek() {
+                Some(Reverse(entry)) if entry.at <= until => {}
+                _ => break,
+            }
+            let Some(Reverse(Entry { at, to, input, .. })) = self.queue.pop() else { break };
+            self.now = at;
+            match to {
+                Who::Image(index) => self.deliver(index, input),
+                Who::Client => self.client_gets(input),
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn client_gets(&mut self, input: Input) {
+        match input {
+            Input::Network(bytes) => self.client.receive(self.now, &bytes),
+            _ => {
+                self.client_scheduled = None;
+                if self.client.stack.next_deadline().is_some_and(|at| at <= self.now) {
+                    self.client.handle_timeout(self.now);
+                }
+            }
+        }
+        self.drain_client();
+    }
+
+    /// What the client has sent since it was last looked at.
+    pub fn drain_client(&mut self) {
+        for bytes in std::mem::take(&mut self.client.out) {
+            self.to_images(bytes);
+        }
+        if let Some(at) = self.client.stack.next_deadline().map(|at| at.max(self.now))
+            && self.client_scheduled.is_none_or(|known| at < known)
+        {
+            self.client_scheduled = Some(at);
+            self.later(at.since(self.now), Who::Client, Input::Timer);
+        }
+    }
+
+    /// A packet from the client's side: it goes where the network's route leads.
+    pub fn to_images(&mut self, bytes: Vec<u8>) {
+        let Some(index) = addresses(&bytes).and_then(|(_, destination)| self.routes.get(&destination).copied()) else {
+            return;
+        };
+        if self.random.percent(self.network.fragmented) && bytes.len() > 120 {
+            return self.to_images_in_pieces(index, &bytes);
+        }
+        self.through_network(Who::Image(index), bytes);
+    }
+
+    fn to_images_in_pieces(&mut self, index: usize, bytes: &[u8]) {
+        self.identification = self.identification.wrapping_add(1).max(1);
+        if let Some(seen) = segment(bytes) {
+            self.observer.fragmented.insert(self.identification, seen.flow);
+        }
+        self.cover("fault: fragments");
+        let payload = &bytes[20..];
+        // Eight bytes at the least before the cut: the ports are in the first piece.
+        let cut = 64;
+        for (offset, part) in [(0, &payload[..cut]), (cut, &payload[cut..])] {
+            if offset == 0 && self.random.percent(self.network.headless) {
+                self.cover("fault: first fragment missing");
+                continue;
+            }
+            let mut piece = bytes[..20].to_vec();
+            piece[4..6].copy_from_slice(&self.identification.to_be_bytes());
+            stack::wire::ip::set_fragment(&mut piece, offset, offset == 0, part.len());
+            piece.extend(part);
+            self.through_network(Who::Image(index), piece);
+        }
+    }
+
+    fn through_network(&mut self, to: Who, bytes: Vec<u8>) {
+        let weather = self.network;
+        for _ in 0..self.copies(weather) {
+            let after = Duration::from_micros(20 + self.random.below(weather.delay.max(1)));
+            self.later(after, to, Input::Network(bytes.clone()));
+        }
+    }
+
+    fn copies(&mut self, weather: Weather) -> u32 {
+        match (self.random.percent(weather.loss), self.random.percent(weather.doubled)) {
+            (true, _) => 0,
+            (false, doubled) => 1 + u32::from(doubled),
+        }
+    }
+
+    fn deliver(&mut self, index: usize, input: Input) {
+        if index >= self.sites.len() {
+            return;
+        }
+        if matches!(input, Input::Wake) {
+            return self.wake(index);
+        }
+        let now = self.local(index);
+        let site = &mut self.sites[index];
+        if matches!(input, Input::Timer) {
+            site.scheduled = None;
+        }
+        let Some(image) = &mut site.image else { return };
+        if site.paused {
+            if !matches!(input, Input::Timer) && site.backlog.len() < BACKLOG {
+                site.backlog.push(input);
+            }
+            return;
+        }
+        match input {
+            Input::Network(bytes) => {
+                self.observer.arrived(digest(&bytes));
+                self.observer.note(self.now, index, bytes.len() as u64);
+                image.from_network(now, &bytes);
+            }
+            Input::Xcf { from, bytes } => {
+                self.observer.note(self.now, index, (bytes.len() as u64) << 8 | from as u64);
+                image.from_xcf(now, layout::xcf(from), &bytes);
+            }
+            Input::Death { xcf, incarnation } => {
+                image.vipa.peer_gone(now, xcf, incarnation);
+                image.settle(now);
+            }
+            Input::Timer => {
+                if image.next_deadline().is_some_and(|at| at <= now) {
+                    image.handle_timeout(now);
+                }
+            }
+            Input::Wake => {}
+        }
+        self.drain(index);
+    }
+
+    /// Does what an image has asked for.
+    pub fn drain(&mut self, index: usize) {
+        let Some(image) = &mut self.sites[index].image else { return };
+        let life = (index, image.incarnation);
+        let mut ended = false;
+        for output in std::mem::take(&mut image.out) {
+            match output {
+                Output::Network(bytes) => {
+                    if addresses(&bytes).is_some_and(|(_, to)| to == self.client.address) {
+                        self.through_network(Who::Client, bytes);
+                    }
+                }
+                Output::Xcf { to, bytes } => self.through_xcf(index, layout::index(to), bytes),
+                Output::Route { dvipa, here } => self.route(index, dvipa, here),
+                Output::PeerUp { xcf, incarnation } => {
+                    self.observer.met(index, xcf, incarnation);
+                    let peer = layout::index(xcf);
+                    let alive = self.sites.get(peer).and_then(|site| site.image.as_ref());
+                    // A stack that left the group and came back has a later number than its process.
+                    if self.plan.watchful && alive.is_none_or(|image| image.incarnation / 1000 != incarnation / 1000) {
+                        self.later(Duration::from_millis(1), Who::Image(index), Input::Death { xcf, incarnation });
+                    }
+                }
+                Output::Event(event) => self.event(life, event),
+                Output::Left => ended = self.sites[index].stopping,
+                Output::Refused(why) => self.observer.violated("D2", format!("MVS{} is refused: {why}", index + 1)),
+                Output::Saw(sight) => self.saw(life, sight),
+            }
+        }
+        if ended {
+            self.kill(index);
+            return;
+        }
+        self.check_epochs(index);
+        self.schedule(index);
+    }
+
+    fn schedule(&mut self, index: usize) {
+        let offset = self.sites[index].offset;
+        let site = &mut self.sites[index];
+        let Some(at) = site.image.as_ref().and_then(Image::next_deadline) else { return };
+        let at = Instant::from_nanos(at.as_nanos().saturating_sub(offset.as_nanos() as u64)).max(self.now);
+        if site.scheduled.is_none_or(|known| at < known || known < self.now) {
+            site.scheduled = Some(at);
+            self.later(at.since(self.now), Who::Image(index), Input::Timer);
+        }
+    }
+
+    fn through_xcf(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        if to >= self.sites.len() || self.cuts.contains(&(from, to)) {
+            return;
+        }
+        let old = self.plan.old.is_some_and(|old| old == from || old == to);
+        let bytes = if old { layout::without_later_kinds(bytes) } else { bytes };
+        let weather = self.xcf;
+        let copies = self.copies(weather);
+        for _ in 0..copies {
+            let after = Duration::from_micros(20 + self.random.below(weather.delay.max(1)));
+            self.later(after, Who::Image(to), Input::Xcf { from, bytes: bytes.clone() });
+        }
+        if copies > 1
+            && let vipa::wire::Datagram::Data(_) = vipa::wire::classify(&bytes)
+        {
+            self.observer.arrived(digest(&bytes[vipa::wire::DataHeader::LEN..]));
+        }
+    }
+
+    fn route(&mut self, index: usize, dvipa: IpAddr, here: bool) {
+        if here {
+            self.routes.insert(dvipa, index);
+        } else if self.routes.get(&dvipa) == Some(&index) {
+            self.routes.remove(&dvipa);
+        }
+        self.say(|| format!("MVS{} {} {dvipa}", index + 1, if here { "advertises" } else { "withdraws" }));
+    }
+
+    fn event(&mut self, life: Life, event: Event) {
+        let name = format!("{event:?}");
+        let name = name.split([' ', '{']).next().unwrap_or_default().to_owned();
+        self.cover(format!("event: {name}"));
+        self.say(|| format!("MVS{} {event}", life.0 + 1));
+        let patience = Duration::from_millis(2600);
+        self.observer.told(life, &event, self.now, patience);
+        if let Event::Active { dvipa, .. } = event {
+            self.check_tables(life.0, dvipa);
+        }
+    }
+
+    fn saw(&mut self, life: Life, sight: Sight) {
+        match sight {
+            Sight::Opened { flow, .. } => {
+                self.served.insert(flow, life);
+                if flow.0.ip() == layout::moving().ip() {
+                    self.check_owner_opens(life.0, flow.0.ip());
+                }
+                self.say(|| format!("MVS{} opens {} {}", life.0 + 1, flow.0, flow.1));
+            }
+            Sight::Ended { flow, .. } => self.say(|| format!("MVS{} ends {} {}", life.0 + 1, flow.0, flow.1)),
+            Sight::Broken { dvipa } => drop(self.broken.insert((life, dvipa))),
+            Sight::Reset { segment } => self.say(|| format!("MVS{} resets {segment:?}", life.0 + 1)),
+            Sight::SentReset { flow } => self.say(|| format!("MVS{}'s TCP resets {} {}", life.0 + 1, flow.0, flow.1)),
+            _ => {}
+        }
+        self.observer.saw(life, sight, self.now, layout::xcf, |xcf| Some(layout::index(xcf)));
+    }
+}
