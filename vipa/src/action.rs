@@ -64,10 +64,12 @@ pub enum DropReason {
     NoOwner,
     /// A fragment whose first fragment did not come (R10).
     Fragment,
+    /// A forwarded SYN that reached a stack which has just slept (R11).
+    Dazed,
 }
 
 impl DropReason {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 10;
 
     pub(crate) const ALL: [DropReason; Self::COUNT] = [
         DropReason::TableFull,
@@ -79,6 +81,7 @@ impl DropReason {
         DropReason::NoListener,
         DropReason::NoOwner,
         DropReason::Fragment,
+        DropReason::Dazed,
     ];
 }
 

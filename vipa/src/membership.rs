@@ -48,6 +48,10 @@ pub(crate) struct Peer {
     pub listed: bool,
     /// The list that is just coming in.
     pub draft: BTreeMap<IpAddr, Definition>,
+    /// It has answered a heartbeat that was sent after this stack's last stall.
+    pub fresh: bool,
+    /// Heartbeats sent until then.
+    sent_before: u64,
     /// Its life that was refused.
     pub refused: Option<u64>,
     /// Its life that [`Action::PeerUp`] told of.
@@ -86,6 +90,8 @@ impl Peer {
             session,
             listed: false,
             draft: BTreeMap::new(),
+            fresh: true,
+            sent_before: 0,
             refused: None,
             announced: None,
             since: now,
@@ -212,6 +218,8 @@ impl Vipa {
         peer.heard_at = now;
         peer.hears_me_at = now;
         peer.heartbeats = Heartbeats::default();
+        peer.sent_before = 0;
+        peer.fresh = true;
         peer.next_heartbeat = now;
         peer.listed = false;
         peer.lives.clear();
@@ -253,6 +261,7 @@ impl Vipa {
         if heard > peer.heartbeats.echoed {
             peer.heartbeats.echoed = heard;
             peer.hears_me_at = now;
+            peer.fresh |= heard > peer.sent_before;
         }
         let lives: BTreeSet<Life> = lives.into_iter().collect();
         let changed = peer.lives != lives;
@@ -265,6 +274,7 @@ impl Vipa {
         } else if changed {
             self.reconsider();
         }
+        self.come_to();
     }
 
     /// LEAVING: the peer stops in order.
@@ -337,6 +347,20 @@ impl Vipa {
         }
     }
 
+    /// Whether this stack has just slept, and does not know yet what the others have done meanwhile:
+    /// what waited for it may be meant for another by now (R11).
+    pub(crate) fn is_dazed(&self) -> bool {
+        self.now < self.dazed_until && self.peers.values().any(|peer| peer.is_up() && !peer.fresh)
+    }
+
+    /// What waits for this stack to come to itself.
+    pub(crate) fn come_to(&mut self) {
+        if self.waits_dazed && !self.is_dazed() {
+            self.waits_dazed = false;
+            self.dvipa_ids().for_each(|id| self.reexamine(id));
+        }
+    }
+
     /// This stack was not run for a while: that others were not heard meanwhile says nothing.
     pub(crate) fn forgive_stall(&mut self, now: Instant) {
         let gap = now.since(self.now);
@@ -344,8 +368,11 @@ impl Vipa {
             for peer in self.peers.values_mut() {
                 peer.heard_at += gap;
                 peer.hears_me_at += gap;
+                peer.fresh = false;
+                peer.sent_before = peer.heartbeats.sent;
             }
             self.dazed_until = now + self.config.timing.silence;
+            self.deadline_changed();
         }
     }
 
@@ -411,6 +438,7 @@ impl Vipa {
             [Some(peer.next_heartbeat), change]
         });
         let discovery = (!self.discovered).then(|| self.started + timing.discovery);
-        peers.chain([discovery]).flatten().min()
+        let dazed = self.waits_dazed.then_some(self.dazed_until);
+        peers.chain([discovery, dazed]).flatten().min()
     }
 }

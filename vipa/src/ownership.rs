@@ -36,7 +36,7 @@ use crate::wire::message::Message;
 /// that claim in the same round differ in rank, and the higher rank wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch {
-    /// Counts up over all owners and lives.
+    /// Counts up over all owners; never below the number of its claimer's life.
     pub round: u64,
     /// The claimer's: 255 for the primary.
     pub rank: u8,
@@ -277,7 +277,8 @@ impl Vipa {
             Some(_) => (me.0 + 1).min(u16::from(PRIMARY - 1)) as u8,
             None => definition.rank,
         });
-        let epoch = Epoch { round: before.round + 1, rank };
+        // I2: a former life of this stack may have claimed what nobody else has heard of.
+        let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
         let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
         dvipa.acting = from.map(|stack| (stack, before));
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });

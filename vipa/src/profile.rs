@@ -150,6 +150,9 @@ impl Vipa {
     /// Brings what this stack has said up to date: the complete list goes to every stack, but only
     /// if anything in it has changed (D6, F5.102, I23).
     pub(crate) fn reprofile(&mut self) {
+        if self.outside {
+            return;
+        }
         let (me, incarnation) = (self.me, self.config.incarnation);
         if self.replace_definitions(me, incarnation, self.own_definitions()) {
             let peers: Vec<StackId> = self.peers.keys().copied().collect();

@@ -186,10 +186,18 @@ impl Vipa {
             (Some(entry), true) => return self.judge_known_syn(flow, segment, entry, from_network),
             (None, _) => {}
         }
+        if self.local.contains_key(flow) {
+            // Whatever became of its entry (R15).
+            return Verdict::Local;
+        }
         match &self.dvipa(flow.dvipa).standing {
             Standing::Gathering(_) | Standing::Active if segment.resets() => Verdict::Drop(DropReason::StrayReset),
             Standing::Gathering(_) if self.guards(Guard::Hold) => Verdict::Hold,
             Standing::Gathering(_) => Verdict::Reset,
+            Standing::Active if segment.opens() && self.is_dazed() && self.guards(Guard::Silent) => {
+                self.waits_dazed = true;
+                Verdict::Hold
+            }
             Standing::Active if segment.opens() => self.choose(flow, segment.sequence),
             Standing::Active if self.guards(Guard::Ask) => Verdict::Ask { only: None },
             Standing::Active => Verdict::Reset,
@@ -298,6 +306,10 @@ impl Vipa {
         if segment.opens() {
             let dvipa = self.dvipa(flow.dvipa);
             let meant = header.life == 0 || header.life == self.config.incarnation;
+            // R11: it may have waited for this stack so long that another has been chosen.
+            if self.is_dazed() && self.guards(Guard::Silent) {
+                return Verdict::Drop(DropReason::Dazed);
+            }
             // A stack that is no candidate any more has not got the address.
             if meant && dvipa.home.is_some() && self.listens(dvipa.address, flow.port) {
                 if header.entered {

@@ -58,6 +58,8 @@ pub struct Vipa {
     pub(crate) discovered: bool,
     /// This stack was not run for a while; until then it does not trust what it knows of the others.
     pub(crate) dazed_until: Instant,
+    /// SYNs wait for that.
+    pub(crate) waits_dazed: bool,
     pub(crate) leaving: Option<Leaving>,
     /// It stays when it has left the group.
     pub(crate) staying: bool,
@@ -115,6 +117,7 @@ impl Vipa {
             now,
             started: now,
             dazed_until: now,
+            waits_dazed: false,
             leaving: None,
             staying: false,
             departing: false,
@@ -233,6 +236,7 @@ impl Vipa {
         self.expire_half_open();
         self.expire_held();
         self.expire_fragments();
+        self.come_to();
         self.audit();
     }
 

@@ -55,7 +55,8 @@ impl World {
     /// I17: new connections of a moved DVIPA open at its owner.
     pub fn check_owner_opens(&mut self, index: usize, dvipa: IpAddr) {
         let Some(image) = &self.sites[index].image else { return };
-        let owner = image.vipa.dvipas().into_iter().find(|known| known.address == dvipa).and_then(|known| known.owner);
+        let known = image.vipa.dvipas().into_iter().find(|known| known.address == dvipa && known.complete);
+        let owner = known.and_then(|known| known.owner);
         if owner.is_some_and(|owner| owner != layout::xcf(index)) {
             self.observer.violated("I17", format!("MVS{} opens a connection on {dvipa} of {owner:?}", index + 1));
         }
@@ -145,6 +146,12 @@ impl World {
         }
     }
 
+    /// Whether anybody routes for the DVIPA.
+    fn is_owned(&self, dvipa: IpAddr) -> bool {
+        let owns = |image: &super::image::Image| image.vipa.ownership().any(|known| known.0 == dvipa && known.2);
+        self.sites.iter().any(|site| site.image.as_ref().is_some_and(owns))
+    }
+
     /// Promise 1, I16: whoever's server lives got every byte back, and was not reset.
     fn check_sessions(&mut self) {
         let mut wrong = None;
@@ -171,7 +178,11 @@ impl World {
                 let client = self.client.stack.tcp().connections().find(|one| one.local == session.local);
                 let ends = format!("at the client {client:?}, at MVS{} {server:?}", life.0 + 1);
                 wrong = Some(("I16", format!("session {number} {session:?} does not get on: {ends}")));
-            } else if !alive && session.failed.is_none() {
+            } else if !alive
+                && session.failed.is_none()
+                && self.is_owned(session.server.ip())
+                && self.observer.holder(&flow, None).is_none()
+            {
                 wrong =
                     Some(("R6", format!("session {number} {session:?}: MVS{} is dead, nobody says so", life.0 + 1)));
             }

@@ -61,6 +61,11 @@ pub(super) enum Sight {
     Reset {
         segment: Option<Seen>,
     },
+    /// The image's own TCP answers a SYN, with this sequence number.
+    Answered {
+        flow: Flow,
+        sequence: u32,
+    },
     /// The image's own TCP sends a RST.
     SentReset {
         flow: Flow,
@@ -93,6 +98,8 @@ pub(super) struct Seen {
     pub sequence: u32,
     pub opens: bool,
     pub resets: bool,
+    /// SYN and ACK: the server's answer.
+    pub answers: bool,
 }
 
 /// Ends and flags of the TCP segment in a packet that is no later fragment.
@@ -107,7 +114,13 @@ pub(super) fn segment(bytes: &[u8]) -> Option<Seen> {
     let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
     let flow = (SocketAddr::new(destination, port(2)), SocketAddr::new(source, port(0)));
     let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
-    Some(Seen { flow, sequence, opens: tcp[13] & 0x12 == 0x02, resets: tcp[13] & 0x04 != 0 })
+    Some(Seen {
+        flow,
+        sequence,
+        opens: tcp[13] & 0x12 == 0x02,
+        resets: tcp[13] & 0x04 != 0,
+        answers: tcp[13] & 0x12 == 0x12,
+    })
 }
 
 pub(super) fn addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
@@ -461,8 +474,13 @@ impl Egress for Out<'_> {
         let start = bytes.len();
         bytes.extend(packet.header);
         packet.payload.iter().for_each(|part| bytes.extend_from_slice(part));
-        if let Some(Seen { flow: (to, from), .. }) = segment(&bytes[start..]).filter(|seen| seen.resets) {
-            self.out.push(Output::Saw(Sight::SentReset { flow: (from, to) }));
+        if let Some(seen) = segment(&bytes[start..]) {
+            let (flow, sequence) = ((seen.flow.1, seen.flow.0), seen.sequence);
+            if seen.resets {
+                self.out.push(Output::Saw(Sight::SentReset { flow }));
+            } else if seen.answers {
+                self.out.push(Output::Saw(Sight::Answered { flow, sequence }));
+            }
         }
         self.out.push(match packet.next_hop {
             Some(to) if packet.link == XCF => Output::Xcf { to, bytes },

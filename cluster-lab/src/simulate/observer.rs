@@ -174,7 +174,7 @@ impl Observer {
                 self.refused(image, &segment, None, xcf);
             }
             Sight::SentReset { flow } => {
-                let segment = Seen { flow, sequence: 0, opens: false, resets: false };
+                let segment = Seen { flow, sequence: 0, opens: false, resets: false, answers: false };
                 if !self.held_by(&flow, image) {
                     self.refused(image, &segment, Some(image), xcf);
                 }
@@ -195,7 +195,7 @@ impl Observer {
                     holdings.retain(|holding| holding.life.0 != image);
                 }
             }
-            Sight::Home { .. } => {}
+            Sight::Home { .. } | Sight::Answered { .. } => {}
         }
     }
 
@@ -226,7 +226,7 @@ impl Observer {
     }
 
     fn sent_to_target(&mut self, target: usize, segment: &Seen, now: Instant) {
-        let Seen { flow, sequence, opens, resets } = *segment;
+        let Seen { flow, sequence, opens, resets, answers: _ } = *segment;
         if !opens {
             let likely = self.likely.get(&flow).is_some_and(|likely| likely.contains(&target));
             if !likely && !resets && !self.held_by(&flow, target) {

@@ -10,7 +10,7 @@ use stack::tcp::TcpConfig;
 use vipa::{Definitions, Event, Guard};
 
 use super::client::Client;
-use super::image::{Image, Output, Sight, addresses, digest, segment};
+use super::image::{Flow, Image, Output, Sight, addresses, digest, segment};
 use super::layout::{self, Layout};
 use super::observer::{Life, Observer, Violation};
 use super::plan::{Plan, Random, STORM, Weather};
@@ -105,8 +105,10 @@ pub(super) struct World {
     pub network: Weather,
     pub observer: Observer,
     pub coverage: Coverage,
-    /// Lives that served a connection, and what was broken on purpose.
-    pub served: BTreeMap<(SocketAddr, SocketAddr), Life>,
+    /// The lives whose answers clients took, and what was broken on purpose.
+    pub served: BTreeMap<Flow, Life>,
+    /// Which life answered a SYN with which sequence number.
+    answers: BTreeMap<(Flow, u32), Life>,
     pub broken: BTreeSet<(Life, IpAddr)>,
     without: Option<Guard>,
     trace: Option<Vec<String>>,
@@ -131,6 +133,9 @@ pub(super) fn run(plan: &Plan, without: Option<Guard>, trace: bool) -> Outcome {
     }
     world.run_until(began + STORM);
     world.check_established_once();
+    if world.observer.violation.is_some() {
+        return world.outcome();
+    }
     world.calm();
     world.run_until(began + STORM + CALM / 2);
     world.last_words();
@@ -190,6 +195,7 @@ impl World {
             observer: Observer::default(),
             coverage: Coverage::new(),
             served: BTreeMap::new(),
+            answers: BTreeMap::new(),
             broken: BTreeSet::new(),
             without,
             trace: trace.then(Vec::new),
@@ -368,7 +374,18 @@ impl World {
 
     fn client_gets(&mut self, input: Input) {
         match input {
-            Input::Network(bytes) => self.client.receive(self.now, &bytes),
+            Input::Network(bytes) => {
+                if let Some(seen) = segment(&bytes).filter(|seen| seen.answers) {
+                    let flow = (seen.flow.1, seen.flow.0);
+                    let waits = self.client.sessions.iter().rev().find(|session| session.local == flow.1);
+                    if let Some(life) = self.answers.get(&(flow, seen.sequence)).copied()
+                        && waits.is_some_and(|session| !session.connected)
+                    {
+                        self.served.insert(flow, life);
+                    }
+                }
+                self.client.receive(self.now, &bytes);
+            }
             _ => {
                 self.client_scheduled = None;
                 if self.client.stack.next_deadline().is_some_and(|at| at <= self.now) {
@@ -488,6 +505,7 @@ impl World {
         let Some(image) = &mut self.sites[index].image else { return };
         let life = (index, image.incarnation);
         let mut ended = false;
+        let mut complete = Vec::new();
         for output in std::mem::take(&mut image.out) {
             match output {
                 Output::Network(bytes) => {
@@ -506,7 +524,12 @@ impl World {
                         self.later(Duration::from_millis(1), Who::Image(index), Input::Death { xcf, incarnation });
                     }
                 }
-                Output::Event(event) => self.event(life, event),
+                Output::Event(event) => {
+                    if let Event::Active { dvipa, .. } = event {
+                        complete.push(dvipa);
+                    }
+                    self.event(life, event);
+                }
                 Output::Left => ended = self.sites[index].stopping,
                 Output::Refused(why) => self.observer.violated("D2", format!("MVS{} is refused: {why}", index + 1)),
                 Output::Saw(sight) => self.saw(life, sight),
@@ -516,6 +539,7 @@ impl World {
             self.kill(index);
             return;
         }
+        complete.into_iter().for_each(|dvipa| self.check_tables(index, dvipa));
         self.check_epochs(index);
         self.schedule(index);
     }
@@ -566,21 +590,20 @@ impl World {
         self.say(|| format!("MVS{} {event}", life.0 + 1));
         let patience = Duration::from_millis(2600);
         self.observer.told(life, &event, self.now, patience);
-        if let Event::Active { dvipa, .. } = event {
-            self.check_tables(life.0, dvipa);
-        }
     }
 
     fn saw(&mut self, life: Life, sight: Sight) {
         match sight {
             Sight::Opened { flow, .. } => {
-                self.served.insert(flow, life);
                 if flow.0.ip() == layout::moving().ip() {
                     self.check_owner_opens(life.0, flow.0.ip());
                 }
                 self.say(|| format!("MVS{} opens {} {}", life.0 + 1, flow.0, flow.1));
             }
             Sight::Ended { flow, .. } => self.say(|| format!("MVS{} ends {} {}", life.0 + 1, flow.0, flow.1)),
+            Sight::Answered { flow, sequence } => {
+                self.answers.insert((flow, sequence), life);
+            }
             Sight::Broken { dvipa } => drop(self.broken.insert((life, dvipa))),
             Sight::Reset { segment } => self.say(|| format!("MVS{} resets {segment:?}", life.0 + 1)),
             Sight::SentReset { flow } => self.say(|| format!("MVS{}'s TCP resets {} {}", life.0 + 1, flow.0, flow.1)),

@@ -456,8 +456,8 @@ impl Supervisor {
             }
         };
         // Larger than that of any life before, of a former lab too.
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let incarnation = u64::try_from(nanos).unwrap_or(u64::MAX);
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let incarnation = u64::try_from(millis).unwrap_or(u64::MAX);
         let image = &mut self.images[index];
         // Even if the clock was set back: a lower life is heard by nobody.
         let incarnation = incarnation.max(image.incarnation + 1);
