@@ -13,8 +13,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::sys;
 
-/// An answer that takes longer is lost: several of the kernel's retransmissions fit.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// An answer that takes longer is lost. After an outage the kernel may wait for as long again before
+/// it retransmits (RFC 6298, 5.5), so this is far more than any outage that clients should survive.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection, at rest or sending in a task of its own.
 #[derive(Debug)]
