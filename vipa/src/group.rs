@@ -1,11 +1,13 @@
 //! Leaving and joining the sysplex group while the stack runs (VARY SYSPLEX,LEAVEGROUP and
 //! JOINGROUP), and being refused by it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use stack::Instant;
 
 use crate::action::Action;
+use crate::created::Creation;
 use crate::event::Event;
 use crate::membership::StackId;
 use crate::vipa::Vipa;
@@ -36,6 +38,12 @@ impl Vipa {
         let actions = core::mem::take(&mut self.actions);
         actions.into_iter().rev().for_each(|action| life.actions.push_front(action));
         life.reprofile();
+        // What applications have bound inside a VIPARANGE is made again; where another stack has it
+        // by now, theirs waits for nothing.
+        let bound: BTreeSet<IpAddr> = life.listeners.keys().filter_map(|(_, address)| *address).collect();
+        for address in bound {
+            let _conflict = life.create(now, address, Creation::Bind);
+        }
         *self = life;
     }
 

@@ -166,7 +166,9 @@ impl World {
             let alive = self.life(life.0) == Some(life) && !broken;
             // A later connection between the same ends was served by `life`.
             let latest = self.client.sessions.iter().rposition(|other| other.local == session.local) == Some(number);
-            if !latest {
+            // Whose server never got to accept it may be refused still: its listener may be closed.
+            let refused = session.failed.is_some() && session.received == 0;
+            if !latest || refused {
                 continue;
             }
             if alive && session.failed.is_some() {

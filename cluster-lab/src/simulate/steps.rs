@@ -93,17 +93,26 @@ impl World {
                 matches!(result, Some(Ok(())))
             }
             What::Quiesce => {
-                self.observer.not_ready(index, Some(SocketAddr::new(dva(), 60)), self.now);
-                self.on(index, |image, now| image.vipa.quiesce(now, Quiesce::Target)).is_some()
+                let did = self.on(index, |image, now| image.vipa.quiesce(now, Quiesce::Target)).is_some();
+                if did {
+                    self.observer.not_ready(index, Some(SocketAddr::new(dva(), 60)), self.now);
+                }
+                did
             }
             What::ResumeTarget => {
-                self.ready_again(index);
-                self.on(index, |image, now| image.vipa.resume(now, Quiesce::Target)).is_some()
+                let did = self.on(index, |image, now| image.vipa.resume(now, Quiesce::Target)).is_some();
+                if did {
+                    self.ready_again(index);
+                }
+                did
             }
             What::LeaveGroup => {
-                self.observer.not_ready(index, None, self.now);
                 self.observer.upset = Some(self.now);
-                self.on(index, |image, now| image.vipa.leave_group(now)).is_some()
+                let did = self.on(index, |image, now| image.vipa.leave_group(now)).is_some();
+                if did {
+                    self.observer.not_ready(index, None, self.now);
+                }
+                did
             }
             What::JoinGroup => {
                 let outside = self.sites[index].image.as_ref().is_some_and(|image| !image.vipa.in_group());
