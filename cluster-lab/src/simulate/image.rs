@@ -269,13 +269,13 @@ impl Image {
         self.settle(now);
     }
 
-    pub fn from_network(&mut self, now: Instant, bytes: &[u8]) {
+    pub fn network_gives(&mut self, now: Instant, bytes: &[u8]) {
         let disposition = self.vipa.route(now, Packet::copy_of(bytes), Origin::Network);
         self.dispose(now, NETWORK, disposition);
         self.settle(now);
     }
 
-    pub fn from_xcf(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) {
+    pub fn xcf_gives(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) {
         match vipa::wire::classify(bytes) {
             Datagram::Control => self.vipa.receive(now, from, bytes),
             Datagram::Data(header) => {

@@ -77,13 +77,13 @@ impl World {
                 self.on(index, |image, now| image.handle_timeout(now)).is_some()
             }
             What::Unlisten | What::Listen => {
-                let server = SocketAddr::new(if step.other % 2 == 0 { dva() } else { dvb() }, 60);
+                let server = SocketAddr::new(if step.other.is_multiple_of(2) { dva() } else { dvb() }, 60);
                 self.set_listening(index, server, step.what == What::Listen)
             }
             What::Profile => self.change_profile(step.other),
             What::Reload => self.reload(index),
             What::Deactivate | What::Reactivate => {
-                let dvipa = if step.other % 2 == 0 { dva() } else { dvb() };
+                let dvipa = if step.other.is_multiple_of(2) { dva() } else { dvb() };
                 let deactivate = step.what == What::Deactivate;
                 let result = self.on(index, |image, now| match deactivate {
                     true => image.vipa.deactivate(now, dvipa),
@@ -134,7 +134,7 @@ impl World {
             What::IcmpError => self.icmp_error(step.which),
             What::Ping => {
                 let (from, to) = (self.client.address, dva());
-                self.to_images(icmp(from, to, &[8, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4]));
+                self.clients_packet(icmp(from, to, &[8, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4]));
                 true
             }
             What::Spoil => {
@@ -147,7 +147,7 @@ impl World {
             What::Reconnect => self.reconnect(step.which, step.other),
             What::ConnectNowhere => self.client.connect(self.now, None, SocketAddr::new(dva(), 99)).is_some(),
             What::Outbound => {
-                let dvipa = if step.other % 2 == 0 { dva() } else { dvb() };
+                let dvipa = if step.other.is_multiple_of(2) { dva() } else { dvb() };
                 let server = SocketAddr::new(self.client.address, super::client::SERVER);
                 self.on(index, |image, now| image.connect_from(now, dvipa, server)) == Some(true)
             }
@@ -291,7 +291,7 @@ impl World {
             let syn = tcp(SocketAddr::new(source, 1000 + number as u16), SocketAddr::new(dva(), 60), number, 0x02);
             let Some(image) = &mut self.sites[owner].image else { return false };
             self.observer.arrived(super::image::digest(&syn));
-            image.from_network(now, &syn);
+            image.network_gives(now, &syn);
             let len = image.vipa.crt_len();
             if len > self.plan.crt {
                 self.observer.violated("I22", format!("the CRT of MVS{} has {len} entries", owner + 1));
@@ -308,8 +308,8 @@ impl World {
     /// A segment of no connection, or one that is long over.
     fn stray(&mut self, which: u64, other: u64) -> bool {
         let from = SocketAddr::new(self.client.address, 1024 + (which % 1000) as u16);
-        let server = if other % 2 == 0 { SocketAddr::new(dva(), 60) } else { SocketAddr::new(dvb(), 60) };
-        self.to_images(tcp(from, server, other as u32, 0x10));
+        let server = if other.is_multiple_of(2) { SocketAddr::new(dva(), 60) } else { SocketAddr::new(dvb(), 60) };
+        self.clients_packet(tcp(from, server, other as u32, 0x10));
         true
     }
 
@@ -320,7 +320,7 @@ impl World {
         let quoted = tcp(server, local, 1, 0x10);
         let mut message = vec![3, 4, 0, 0, 0, 0, 5, 0xdc];
         message.extend(&quoted[..28]);
-        self.to_images(icmp(self.client.address, server.ip(), &message));
+        self.clients_packet(icmp(self.client.address, server.ip(), &message));
         true
     }
 

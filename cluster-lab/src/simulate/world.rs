@@ -399,7 +399,7 @@ impl World {
     /// What the client has sent since it was last looked at.
     pub fn drain_client(&mut self) {
         for bytes in std::mem::take(&mut self.client.out) {
-            self.to_images(bytes);
+            self.clients_packet(bytes);
         }
         if let Some(at) = self.client.stack.next_deadline().map(|at| at.max(self.now))
             && self.client_scheduled.is_none_or(|known| at < known)
@@ -410,17 +410,17 @@ impl World {
     }
 
     /// A packet from the client's side: it goes where the network's route leads.
-    pub fn to_images(&mut self, bytes: Vec<u8>) {
+    pub fn clients_packet(&mut self, bytes: Vec<u8>) {
         let Some(index) = addresses(&bytes).and_then(|(_, destination)| self.routes.get(&destination).copied()) else {
             return;
         };
         if self.random.percent(self.network.fragmented) && bytes.len() > 120 {
-            return self.to_images_in_pieces(index, &bytes);
+            return self.clients_piecewise(index, &bytes);
         }
         self.through_network(Who::Image(index), bytes);
     }
 
-    fn to_images_in_pieces(&mut self, index: usize, bytes: &[u8]) {
+    fn clients_piecewise(&mut self, index: usize, bytes: &[u8]) {
         self.identification = self.identification.wrapping_add(1).max(1);
         if let Some(seen) = segment(bytes) {
             self.observer.fragmented.insert(self.identification, seen.flow);
@@ -480,11 +480,11 @@ impl World {
             Input::Network(bytes) => {
                 self.observer.arrived(digest(&bytes));
                 self.observer.note(self.now, index, bytes.len() as u64);
-                image.from_network(now, &bytes);
+                image.network_gives(now, &bytes);
             }
             Input::Xcf { from, bytes } => {
                 self.observer.note(self.now, index, (bytes.len() as u64) << 8 | from as u64);
-                image.from_xcf(now, layout::xcf(from), &bytes);
+                image.xcf_gives(now, layout::xcf(from), &bytes);
             }
             Input::Death { xcf, incarnation } => {
                 image.vipa.peer_gone(now, xcf, incarnation);
