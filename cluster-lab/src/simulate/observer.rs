@@ -175,7 +175,10 @@ impl Observer {
             }
             Sight::SentReset { flow } => {
                 let segment = Seen { flow, sequence: 0, opens: false, resets: false, answers: false };
-                if !self.held_by(&flow, image) {
+                // One that got the same SYN and has given up speaks of sequence numbers that mean nothing
+                // to the client; should it believe them, its session says so.
+                let had = self.likely.get(&flow).is_some_and(|likely| likely.contains(&image));
+                if !had {
                     self.refused(image, &segment, Some(image), xcf);
                 }
             }
