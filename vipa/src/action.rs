@@ -66,10 +66,12 @@ pub enum DropReason {
     Fragment,
     /// A forwarded SYN that reached a stack which has just slept (R11).
     Dazed,
+    /// A SYN by a router that has been replaced (R11).
+    Superseded,
 }
 
 impl DropReason {
-    pub(crate) const COUNT: usize = 10;
+    pub(crate) const COUNT: usize = 11;
 
     pub(crate) const ALL: [DropReason; Self::COUNT] = [
         DropReason::TableFull,
@@ -82,6 +84,7 @@ impl DropReason {
         DropReason::NoOwner,
         DropReason::Fragment,
         DropReason::Dazed,
+        DropReason::Superseded,
     ];
 }
 

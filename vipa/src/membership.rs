@@ -146,6 +146,11 @@ impl Vipa {
         stack == self.me || self.peers.get(&stack).is_some_and(Peer::is_up)
     }
 
+    /// Whether a peer may live on out of reach.
+    pub(crate) fn is_silent(&self, stack: StackId) -> bool {
+        self.peers.get(&stack).is_some_and(|peer| peer.contact == Contact::Silent)
+    }
+
     /// Peers that are up.
     pub(crate) fn live_peers(&self) -> BTreeSet<StackId> {
         self.peers.iter().filter(|(_, peer)| peer.is_up()).map(|(stack, _)| *stack).collect()

@@ -7,10 +7,10 @@ use stack::{Instant, Packet};
 use crate::action::{Disposition, DropReason, Origin};
 use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions::{self, Method, Weights};
-use crate::dvipa::DvipaId;
+use crate::dvipa::{Dvipa, DvipaId};
 use crate::guard::Guard;
 use crate::membership::StackId;
-use crate::ownership::Standing;
+use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
 use crate::wire::message::Connection;
 use crate::wire::packet::{Content, Ports, Segment, View};
@@ -182,6 +182,10 @@ impl Vipa {
             self.crt.established(flow)
         };
         match (known, segment.opens()) {
+            // What a former owner knew of a SYN, another may have decided otherwise since.
+            (Some(_), true) if matches!(self.dvipa(flow.dvipa).standing, Standing::Former { .. }) => {
+                return self.judge_elsewhere(flow, from_network);
+            }
             (Some(entry), false) => return Verdict::Target { stack: entry.target, entered: false },
             (Some(entry), true) => return self.judge_known_syn(flow, segment, entry, from_network),
             (None, _) => {}
@@ -246,7 +250,14 @@ impl Vipa {
         match &dvipa.standing {
             Standing::Active => {
                 self.take_out(flow);
-                self.choose(flow, segment.sequence)
+                match self.choose(flow, segment.sequence) {
+                    // R20, but not while the SYN's first target may only be out of reach (I6).
+                    Verdict::Reset if self.is_silent(target) => {
+                        self.enter(*flow, entry);
+                        Verdict::Target { stack: target, entered: again }
+                    }
+                    verdict => verdict,
+                }
             }
             Standing::Gathering(_) => Verdict::Hold,
             _ => self.judge_elsewhere(flow, from_network),
@@ -305,6 +316,11 @@ impl Vipa {
         }
         if segment.opens() {
             let dvipa = self.dvipa(flow.dvipa);
+            // R11: the router has been replaced and does not know it yet; its successor may have
+            // chosen another target.
+            if self.is_superseded(dvipa, from, header.epoch) {
+                return Verdict::Drop(DropReason::Superseded);
+            }
             let meant = header.life == 0 || header.life == self.config.incarnation;
             // R11: it may have waited for this stack so long that another has been chosen.
             if self.is_dazed() && self.guards(Guard::Silent) {
@@ -325,6 +341,13 @@ impl Vipa {
         }
         self.refuse(from, *flow, None);
         Verdict::Drop(DropReason::NotHeld)
+    }
+
+    /// Whether the router `from` decided under an epoch that is over.
+    fn is_superseded(&self, dvipa: &Dvipa, from: IpAddr, epoch: Epoch) -> bool {
+        let acting = dvipa.acting.is_some_and(|(router, _)| self.address_of(router) == from);
+        let higher = dvipa.claim.as_ref().is_some_and(|claim| claim.epoch > epoch && claim.owner != from);
+        higher && !acting && self.guards(Guard::Epoch)
     }
 
     /// R9: an ICMP error goes to the stack of the connection that it is about.

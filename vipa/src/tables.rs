@@ -6,7 +6,7 @@ use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::DvipaId;
 use crate::event::Event;
 use crate::guard::Guard;
-use crate::membership::{Contact, StackId};
+use crate::membership::StackId;
 use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
 use crate::wire::message::{Connection, Message};
@@ -226,12 +226,11 @@ impl Vipa {
     /// A former router's word counts for what nobody else can say: connections whose handshake is
     /// under way (R3, R17), and those of a stack that is silent. Others report for themselves.
     fn router_says(&mut self, flow: Flow, instance: u32, target: StackId, half_open: bool) {
-        let silent = self.peers.get(&target).is_some_and(|peer| peer.contact == Contact::Silent);
         let buried = match &self.dvipa(flow.dvipa).standing {
             Standing::Gathering(gathering) => gathering.buried(flow, instance) && self.guards(Guard::Tombstone),
             _ => false,
         };
-        if buried || self.crt.get(&flow).is_some() || !(silent || half_open && self.is_live(target)) {
+        if buried || self.crt.get(&flow).is_some() || !(self.is_silent(target) || half_open && self.is_live(target)) {
             return;
         }
         let mark = self.mark(flow.dvipa, target);
@@ -280,6 +279,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::definitions::{Define, Distribute, Method, Moveable, Ports, Targets};
+    use crate::membership::Contact;
     use crate::takeback::Gathering;
 
     const TARGET: StackId = StackId(1);

@@ -129,7 +129,11 @@ impl World {
                     [self.set_listening(linked[0], moving(), true), self.set_listening(linked[1], moving(), true)];
                 both == [true, true]
             }
-            What::SynFlood => self.flood(step.other),
+            What::SynFlood => {
+                // It pushes half-open entries out (R5), and what they said of SYNs with them.
+                self.observer.upset = Some(self.now);
+                self.flood(step.other)
+            }
             What::Stray => self.stray(step.which, step.other),
             What::IcmpError => self.icmp_error(step.which),
             What::Ping => {
