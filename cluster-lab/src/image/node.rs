@@ -7,6 +7,7 @@ use std::sync::Arc;
 use stack::Stack;
 use stack::home::Kind;
 use stack::route::{Link, Route};
+use stack::tcp::TcpConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vipa::Vipa;
@@ -67,7 +68,8 @@ impl Node {
         let Plan { name, xcf: own, link, mtu, vipa } = plan;
         let clock = Clock::start();
         let peers = vipa.peers.clone();
-        let mut stack = Stack::new(stack::Config::default(), seed);
+        let tcp = TcpConfig { shared_addresses: true, ..TcpConfig::default() };
+        let mut stack = Stack::new(stack::Config { tcp, ..stack::Config::default() }, seed);
         let vipa = Vipa::new(vipa, seed.rotate_left(32), clock.now());
         stack.home_mut().add(own, 32, Kind::Xcf);
         stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu, max_super: XCF_MAX_SUPER });

@@ -90,6 +90,9 @@ impl Tcp {
             self.replies.push(answer, &mut self.counters);
         } else if flags.syn() || !in_window || old_timestamp {
             self.challenge_half_open(now, slot);
+        } else if flags.ack() && !completes && self.config.shared_addresses {
+            self.remove_half_open(slot);
+            self.counters.attempt_fails += 1;
         } else if flags.ack() && !completes {
             self.replies.reset(segment, &mut self.counters);
         } else if completes {
