@@ -84,18 +84,18 @@ impl Vipa {
     /// As the conflict matrix has it.
     pub fn create(&mut self, now: Instant, address: IpAddr, how: Creation) -> Result<Outcome, Conflict> {
         self.advance(now);
-        // An address of no range is nothing that this stack could be unable to make.
-        if self.config.definitions.range_of(address).is_none() && !self.is_defined_here(address) {
-            return Err(Conflict::NotInRange);
-        }
-        if self.outside || self.leaving.is_some() || !self.config.linked {
-            return Err(Conflict::Unable);
-        }
         if self.is_defined_here(address) {
             return match how {
                 Creation::Bind => Ok(Outcome::Here),
                 Creation::Ioctl => Err(Conflict::Defined(self.config.name.clone())),
             };
+        }
+        // An address of no range is nothing that this stack could be unable to make.
+        if self.config.definitions.range_of(address).is_none() {
+            return Err(Conflict::NotInRange);
+        }
+        if self.outside || self.leaving.is_some() || !self.config.linked {
+            return Err(Conflict::Unable);
         }
         let range = *self.config.definitions.range_of(address).ok_or(Conflict::NotInRange)?;
         let own = self.created.get(&address).filter(|own| own.bound);

@@ -86,9 +86,6 @@ impl Core {
     /// An application binds `address`: if it is of a VIPARANGE, that makes the DVIPA (D4). `true` if
     /// it is new.
     pub fn bind_dvipa(&mut self, now: Instant, address: IpAddr) -> io::Result<bool> {
-        if self.stack.home().contains(address) {
-            return Ok(false);
-        }
         match self.vipa.create(now, address, Creation::Bind) {
             Ok(outcome) => Ok(outcome == Outcome::New),
             // Another stack may name it later.

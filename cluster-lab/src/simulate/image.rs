@@ -213,8 +213,7 @@ impl Image {
         if self.listeners.contains_key(&address) {
             return;
         }
-        if !self.stack.home().contains(address.ip())
-            && let Err(conflict) = self.vipa.create(now, address.ip(), Creation::Bind)
+        if let Err(conflict) = self.vipa.create(now, address.ip(), Creation::Bind)
             && conflict != vipa::Conflict::NotInRange
         {
             return;

@@ -114,14 +114,7 @@ impl World {
                 }
                 did
             }
-            What::JoinGroup => {
-                let outside = self.sites[index].image.as_ref().is_some_and(|image| !image.vipa.in_group());
-                if outside && self.is_up(index) {
-                    self.observer.started(index);
-                    self.on(index, |image, now| image.vipa.join_group(now, 0));
-                }
-                outside
-            }
+            What::JoinGroup => self.join(index),
             What::Bind => self.set_listening(maker, moving(), true),
             What::Unbind => self.set_listening(maker, moving(), false),
             What::TwoBinds => {
@@ -267,7 +260,8 @@ impl World {
     fn reload(&mut self, index: usize) -> bool {
         let definitions = self.sites[index].definitions.clone();
         let now = self.local(index);
-        if !self.is_up(index) {
+        // What the time that has passed makes it say is not what the profile does.
+        if self.on(index, |image, now| image.handle_timeout(now)).is_none() {
             return false;
         }
         let Some(image) = &mut self.sites[index].image else { return false };
@@ -328,6 +322,25 @@ impl World {
         true
     }
 
+    /// An image outside the group comes back.
+    fn join(&mut self, index: usize) -> bool {
+        let outside = self.sites[index].image.as_ref().is_some_and(|image| !image.vipa.in_group());
+        if outside && self.is_up(index) {
+            self.observer.started(index);
+            self.on(index, |image, now| image.vipa.join_group(now, 0));
+        }
+        outside
+    }
+
+    /// Who was still leaving the group when it all became calm is back, too.
+    pub fn rejoin(&mut self) {
+        for index in 0..self.sites.len() {
+            if self.join(index) {
+                self.ready_again(index);
+            }
+        }
+    }
+
     /// Everything heals.
     pub fn calm(&mut self) {
         self.say(|| "--- calm".into());
@@ -344,11 +357,7 @@ impl World {
             let servers = self.layout.servers(index);
             self.sites[index].wants.extend(servers.iter().copied());
             self.start(index);
-            let outside = self.sites[index].image.as_ref().is_some_and(|image| !image.vipa.in_group());
-            if outside {
-                self.observer.started(index);
-                self.on(index, |image, now| image.vipa.join_group(now, 0));
-            }
+            self.join(index);
             for server in &servers {
                 self.set_listening(index, *server, true);
             }

@@ -137,6 +137,8 @@ pub(super) fn run(plan: &Plan, without: Option<Guard>, trace: bool) -> Outcome {
         return world.outcome();
     }
     world.calm();
+    world.run_until(began + STORM + CALM / 4);
+    world.rejoin();
     world.run_until(began + STORM + CALM / 2);
     world.last_words();
     world.run_until(began + STORM + CALM);
@@ -306,6 +308,8 @@ impl World {
         (site.paused, site.stopping) = (false, false);
         site.backlog.clear();
         site.wants.retain(|server| server.ip() != layout::moving().ip());
+        // Its device is gone, and with that the network's routes to it.
+        self.routes.retain(|_, owner| *owner != index);
         self.observer.ended(index, self.now);
         self.observer.upset = Some(self.now);
         self.say(|| format!("MVS{} is gone", index + 1));
