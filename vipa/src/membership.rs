@@ -48,7 +48,7 @@ pub(crate) struct Peer {
     pub listed: bool,
     /// The list that is just coming in.
     pub draft: BTreeMap<IpAddr, Definition>,
-    /// It has answered a heartbeat that was sent after this stack's last stall.
+    /// It has answered a heartbeat of this session that was sent after this stack's last stall.
     pub fresh: bool,
     /// Heartbeats sent until then.
     sent_before: u64,
@@ -224,7 +224,7 @@ impl Vipa {
         peer.hears_me_at = now;
         peer.heartbeats = Heartbeats::default();
         peer.sent_before = 0;
-        peer.fresh = true;
+        peer.fresh = false;
         peer.next_heartbeat = now;
         peer.listed = false;
         peer.lives.clear();
@@ -255,6 +255,7 @@ impl Vipa {
             self.discovered = true;
         }
         self.outshine(stack);
+        self.come_to();
         self.reconsider();
     }
 
@@ -273,6 +274,7 @@ impl Vipa {
         peer.lives = lives;
         if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
             peer.contact = Contact::Up;
+            peer.session.hurry(now);
             let stack = peer.label();
             self.event(Event::Back { stack });
             self.reconsider();
@@ -355,7 +357,8 @@ impl Vipa {
     /// Whether this stack has just slept, and does not know yet what the others have done meanwhile:
     /// what waited for it may be meant for another by now (R11).
     pub(crate) fn is_dazed(&self) -> bool {
-        self.now < self.dazed_until && self.peers.values().any(|peer| peer.is_up() && !peer.fresh)
+        let unknown = |peer: &Peer| peer.is_up() && !(peer.fresh && peer.listed);
+        self.now < self.dazed_until && self.peers.values().any(unknown)
     }
 
     /// Once this stack has come to itself, what has waited for that is done.
@@ -363,7 +366,10 @@ impl Vipa {
         if self.waits_dazed && !self.is_dazed() {
             self.waits_dazed = false;
             self.reconsider();
-            self.dvipa_ids().for_each(|id| self.reexamine(id));
+            for id in self.dvipa_ids() {
+                self.turn_route(id);
+                self.reexamine(id);
+            }
         }
     }
 

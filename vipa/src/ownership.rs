@@ -382,8 +382,8 @@ impl Vipa {
         let rival = lower.owner != known.owner && lower.owner == self.address_of(from);
         let message = Message::Claim { dvipa: dvipa.address, claim: known.clone() };
         self.tell(from, &message);
-        if rival && self.is_mine(&known) && self.dvipa(id).advertised {
-            self.advertise(id);
+        if rival {
+            self.turn_route(id);
         }
     }
 
@@ -411,12 +411,19 @@ impl Vipa {
     /// while and heard from others that it should not, the network has no route any more.
     pub(crate) fn outshine(&mut self, stack: StackId) {
         for id in self.dvipa_ids() {
-            let dvipa = self.dvipa(id);
-            // One that yields already must not turn the route back to itself.
-            let owns = dvipa.advertised && dvipa.claim.as_ref().is_some_and(|claim| self.is_mine(claim));
-            if owns && dvipa.definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
-                self.advertise(id);
+            if self.dvipa(id).definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
+                self.turn_route(id);
             }
+        }
+    }
+
+    /// Turns the network's route here again, if this stack owns the DVIPA: one that yields already
+    /// does not, nor one that has just slept and may have been replaced.
+    pub(crate) fn turn_route(&mut self, id: DvipaId) {
+        let dvipa = self.dvipa(id);
+        let owns = dvipa.advertised && dvipa.claim.as_ref().is_some_and(|claim| self.is_mine(claim));
+        if owns && !self.is_dazed() {
+            self.advertise(id);
         }
     }
 

@@ -321,6 +321,14 @@ impl Session {
         datagrams
     }
 
+    /// The peer is heard again: what it may have missed goes at once.
+    pub fn hurry(&mut self, now: Instant) {
+        if self.resend.at.is_some() {
+            self.resend.interval = self.resend.first;
+            self.resend.at = Some(now);
+        }
+    }
+
     /// When [`handle_timeout`](Session::handle_timeout) or [`poll`](Session::poll) has something.
     pub fn next_deadline(&self) -> Option<Instant> {
         let hello = self.hello_due.then(|| self.hello_sent.map_or(Instant::ZERO, |sent| sent + HELLO_INTERVAL));

@@ -73,6 +73,8 @@ pub(super) struct Observer {
     pub fragmented: HashMap<u16, Flow>,
     /// The last time that a fault upset the tables.
     pub upset: Option<Instant>,
+    /// The last time that images could hear each other again.
+    pub healed: Option<Instant>,
     pub hash: u64,
 }
 
@@ -240,7 +242,7 @@ impl Observer {
         let unready = [None, Some(flow.0)].iter().filter_map(|server| self.unready.get(&(target, *server))).min();
         let before = self.chosen.insert((flow, sequence), target);
         if before.is_none()
-            && let Some(since) = unready.filter(|since| now.since(**since) > NEWS)
+            && let Some(since) = unready.filter(|since| now.since((**since).max(self.healed.unwrap_or(**since))) > NEWS)
         {
             let what = format!("a SYN for {} goes to image {target}, not ready since {since:?}", flow.0);
             self.violated("I14", what);

@@ -69,6 +69,7 @@ impl World {
             What::Heal => {
                 let any = !self.cuts.is_empty();
                 self.cuts.clear();
+                self.observer.healed = Some(self.now);
                 any
             }
             What::ClockStep => {
@@ -244,6 +245,9 @@ impl World {
 
     /// D6: the first image's list gets shorter or longer.
     fn change_profile(&mut self, other: u64) -> bool {
+        if self.sites[0].paused {
+            return false;
+        }
         let mut definitions = self.sites[0].definitions.clone();
         let last = self.plan.images - 1;
         let all: Vec<IpAddr> = (0..last).map(layout::xcf).collect();

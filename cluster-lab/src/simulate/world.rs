@@ -608,6 +608,10 @@ impl World {
             Sight::Answered { flow, sequence } => {
                 self.answers.insert((flow, sequence), life);
             }
+            Sight::Forwarded { to, segment: Some(segment), .. } if segment.opens => {
+                let (from, to) = (life.0 + 1, layout::index(to) + 1);
+                self.say(|| format!("MVS{from} sends SYN {} {} to MVS{to}", segment.flow.1, segment.sequence));
+            }
             Sight::Broken { dvipa } => drop(self.broken.insert((life, dvipa))),
             Sight::Reset { segment } => self.say(|| format!("MVS{} resets {segment:?}", life.0 + 1)),
             Sight::SentReset { flow } => self.say(|| format!("MVS{}'s TCP resets {} {}", life.0 + 1, flow.0, flow.1)),
