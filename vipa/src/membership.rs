@@ -390,18 +390,25 @@ impl Vipa {
         }
     }
 
+    /// Lives of peers that are not known to be over.
+    fn lives(&self) -> Vec<Life> {
+        let known = self.peers.values().filter(|peer| peer.contact != Contact::None);
+        let life = |peer: &Peer| Some(Life { xcf: peer.xcf, incarnation: peer.announced?, up: peer.is_up() });
+        known.filter_map(life).collect()
+    }
+
     /// Heartbeats that are due, and peers that have become silent or are given up.
     pub(crate) fn watch_peers(&mut self) {
         let now = self.now;
         let timing = self.config.timing.clone();
-        let known = self.peers.values().filter(|peer| peer.contact != Contact::None);
-        let life = |peer: &Peer| Some(Life { xcf: peer.xcf, incarnation: peer.announced?, up: peer.is_up() });
-        let lives: Vec<Life> = known.filter_map(life).collect();
-        let claims = self.claims_digest();
+        // Those that are nearly due go with those that are: one wake-up for all.
+        let soon = now + timing.heartbeat / 4;
+        let due = self.peers.values().any(|peer| peer.next_heartbeat <= now);
+        let (lives, claims) = if due { (self.lives(), self.claims_digest()) } else { (Vec::new(), 0) };
         let mut silent = Vec::new();
         let mut given_up = Vec::new();
         for (stack, peer) in &mut self.peers {
-            if peer.next_heartbeat <= now {
+            if due && peer.next_heartbeat <= soon {
                 peer.next_heartbeat = now + timing.heartbeat;
                 if peer.session.is_agreed() {
                     peer.heartbeats.sent += 1;

@@ -92,16 +92,14 @@ impl Claim {
 
     /// FNV-1a over what orders the claim: part of the protocol, so that all stacks agree on it.
     fn digest(&self, dvipa: IpAddr) -> u64 {
-        let mut bytes = Vec::with_capacity(40);
-        match dvipa {
-            IpAddr::V4(v4) => bytes.extend(v4.octets()),
-            IpAddr::V6(v6) => bytes.extend(v6.octets()),
-        }
-        bytes.extend(self.epoch.round.to_be_bytes());
-        bytes.push(self.epoch.rank);
-        bytes.extend(self.incarnation.to_be_bytes());
         let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+        let add = |hash: u64, bytes: &[u8]| bytes.iter().fold(hash, step);
+        let hash = match dvipa {
+            IpAddr::V4(v4) => add(0xcbf2_9ce4_8422_2325, &v4.octets()),
+            IpAddr::V6(v6) => add(0xcbf2_9ce4_8422_2325, &v6.octets()),
+        };
+        let hash = add(hash, &self.epoch.round.to_be_bytes());
+        add(add(hash, &[self.epoch.rank]), &self.incarnation.to_be_bytes())
     }
 }
 

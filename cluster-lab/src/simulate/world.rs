@@ -340,6 +340,7 @@ impl World {
         for input in std::mem::take(&mut self.sites[index].backlog) {
             self.deliver(index, input);
         }
+        self.sites[index].scheduled = Some(self.now);
         self.deliver(index, Input::Timer);
     }
 
@@ -391,6 +392,9 @@ impl World {
                 self.client.receive(self.now, &bytes);
             }
             _ => {
+                if self.client_scheduled != Some(self.now) {
+                    return;
+                }
                 self.client_scheduled = None;
                 if self.client.stack.next_deadline().is_some_and(|at| at <= self.now) {
                     self.client.handle_timeout(self.now);
@@ -471,6 +475,10 @@ impl World {
         let now = self.local(index);
         let site = &mut self.sites[index];
         if matches!(input, Input::Timer) {
+            // An earlier one was asked for since: that one has done this one's work.
+            if site.scheduled != Some(self.now) {
+                return;
+            }
             site.scheduled = None;
         }
         let Some(image) = &mut site.image else { return };
@@ -480,6 +488,8 @@ impl World {
             }
             return;
         }
+        // What clients send changes no epoch.
+        let news = !matches!(input, Input::Network(_));
         match input {
             Input::Network(bytes) => {
                 self.observer.arrived(digest(&bytes));
@@ -502,6 +512,9 @@ impl World {
             Input::Wake => {}
         }
         self.drain(index);
+        if news {
+            self.check_epochs(index);
+        }
     }
 
     /// Does what an image has asked for.
@@ -544,7 +557,6 @@ impl World {
             return;
         }
         complete.into_iter().for_each(|dvipa| self.check_tables(index, dvipa));
-        self.check_epochs(index);
         self.schedule(index);
     }
 
