@@ -13,6 +13,18 @@ pub enum CongestionControl {
     NewReno,
 }
 
+/// When SYNs are answered by SYN cookies (RFC 4987, section 3.6) instead of half-open records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SynCookies {
+    /// Never: the oldest half-open record gives way.
+    Never,
+    /// While there is no room for a record.
+    #[default]
+    UnderPressure,
+    /// Always: no half-open connection takes memory.
+    Always,
+}
+
 /// Settings of one stack's TCP.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
@@ -54,8 +66,14 @@ pub struct TcpConfig {
     pub retries: u8,
     /// The same once its application has closed it.
     pub orphan_retries: u8,
-    /// SYN_RCVD records of one listener; the oldest gives way.
+    /// When SYN cookies are used.
+    pub syn_cookies: SynCookies,
+    /// SYN_RCVD records of one listener; beyond them a cookie goes, or the oldest gives way.
     pub syn_queue: usize,
+    /// SYN_RCVD records of all listeners.
+    pub max_half_open: usize,
+    /// SYN_RCVD records of one remote address; beyond them a cookie goes, or the SYN is dropped.
+    pub max_half_open_per_peer: usize,
     /// TIME_WAIT records of the stack; the oldest gives way.
     pub max_time_wait: usize,
     /// Answers that wait for the next transmission (RST, SYN-ACK, ACK of TIME_WAIT); more are lost.
@@ -88,7 +106,10 @@ impl Default for TcpConfig {
             syn_ack_retries: 5,
             retries: 15,
             orphan_retries: 8,
+            syn_cookies: SynCookies::default(),
             syn_queue: 1024,
+            max_half_open: 16_384,
+            max_half_open_per_peer: 512,
             max_time_wait: 65_536,
             max_replies: 4096,
             ephemeral_ports: 49_152..=65_535,

@@ -38,8 +38,16 @@ counters! {
     out_rsts = "tcpOutRsts",
     /// SYNs dropped, or completed handshakes kept waiting, because an accept queue was full.
     listen_overflows = "ListenOverflows",
-    /// Half-open records that gave way to newer ones.
+    /// Half-open records that gave way to newer ones, and SYNs for which there was no room.
     syn_queue_drops = "TCPReqQFullDrop",
+    /// SYNs answered by a SYN cookie for lack of room.
+    syn_queue_cookies = "TCPReqQFullDoCookies",
+    /// SYN cookies sent.
+    syncookies_sent = "SyncookiesSent",
+    /// SYN cookies that came back.
+    syncookies_recv = "SyncookiesRecv",
+    /// Segments that should have brought one and did not.
+    syncookies_failed = "SyncookiesFailed",
     /// Segments refused by PAWS.
     paws_estab = "PAWSEstab",
     /// Challenge ACKs sent (RFC 5961).

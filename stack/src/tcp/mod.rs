@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `socket.rs` | the calls of applications |
-//! | `handshake.rs`, `listen.rs` | passive opens: listeners, SYN_RCVD records, accept queues |
+//! | `handshake.rs`, `listen.rs`, `cookie.rs` | passive opens: listeners, SYN_RCVD records, SYN cookies, accept queues |
 //! | `conn/` | a connection |
 //! | `time_wait.rs` | what is left of it |
 //! | `send_buffer.rs`, `receive_queue.rs`, `reassembly.rs`, `piece.rs`, `chunk.rs` | bytes |
@@ -19,6 +19,7 @@ mod chunk;
 mod config;
 mod congestion;
 mod conn;
+mod cookie;
 mod counters;
 mod demux;
 mod event;
@@ -53,7 +54,7 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 use chunk::ChunkPool;
-pub use config::{CongestionControl, Keepalive, ListenOptions, TcpConfig};
+pub use config::{CongestionControl, Keepalive, ListenOptions, SynCookies, TcpConfig};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};
@@ -98,7 +99,7 @@ impl Tcp {
             secrets: Secrets::new((random.next_u64(), random.next_u64())),
             demux: Demux::new(random.next_u64()),
             listeners: Slab::new(),
-            half_open: SynTable::default(),
+            half_open: SynTable::new(random.next_u64()),
             connections: Slab::new(),
             time_wait: TimeWaitTable::default(),
             timers: TimerQueue::default(),
@@ -118,12 +119,11 @@ impl Tcp {
     pub fn receive(&mut self, now: Instant, segment: Segment, packet: Packet, pool: &mut Pool) {
         self.counters.in_segs += u64::from(segment.pieces);
         match self.demux.find(segment.destination, segment.source) {
-            Some(Slot::Connection(index)) => return self.connection_segment(now, index, &segment, packet, pool),
-            Some(Slot::SynReceived(slot)) => return self.half_open_segment(now, slot, &segment, packet, pool),
-            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment),
-            None => self.unknown_segment(now, &segment, None),
+            Some(Slot::Connection(index)) => self.connection_segment(now, index, &segment, packet, pool),
+            Some(Slot::SynReceived(slot)) => self.half_open_segment(now, slot, &segment, packet, pool),
+            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment, packet, pool),
+            None => self.unknown_segment(now, &segment, None, packet, pool),
         }
-        pool.give(packet);
     }
 
     fn connection_segment(&mut self, now: Instant, index: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
@@ -133,8 +133,8 @@ impl Tcp {
         self.settle(now, index);
     }
 
-    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment) {
-        let Some(record) = self.time_wait.get_mut(slot) else { return };
+    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
+        let Some(record) = self.time_wait.get_mut(slot) else { return pool.give(packet) };
         match record.segment_arrives(now, segment, self.config.time_wait) {
             Disposition::Ignored => {}
             Disposition::Answer(answer) => self.replies.push(answer, &mut self.counters),
@@ -143,9 +143,10 @@ impl Tcp {
                     self.remove_time_wait(slot);
                     self.counters.time_wait_reused += 1;
                 }
-                self.unknown_segment(now, segment, Some(iss));
+                return self.unknown_segment(now, segment, Some(iss), packet, pool);
             }
         }
+        pool.give(packet);
     }
 
     fn remove_time_wait(&mut self, slot: u32) {

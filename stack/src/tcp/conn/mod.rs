@@ -353,10 +353,10 @@ impl Connection {
         conn.snd.max_wnd = conn.snd.wnd;
         conn.snd.wl1 = record.irs;
         conn.snd.wl2 = conn.snd.una;
-        if record.retransmits == 0 {
-            conn.rtt.sample(now, now.since(record.sent_at));
-        } else {
+        if record.retransmits > 0 {
             conn.congestion.syn_was_lost();
+        } else if let Some(sent_at) = record.sent_at {
+            conn.rtt.sample(now, now.since(sent_at));
         }
         conn
     }

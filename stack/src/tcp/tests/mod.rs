@@ -1,6 +1,7 @@
 //! Segments at virtual time: tables against one TCP, and two TCPs through a bad network.
 
 mod close;
+mod cookies;
 mod data;
 mod events;
 mod handshake;
