@@ -101,8 +101,26 @@ impl Tcp {
             option.value = record.carried().encode(option.value.wrapping_sub(offset)).wrapping_add(offset);
         }
         self.replies.push(answer, &mut self.counters);
-        listener.cookie_sent = Some(now);
+        listener.cookies_until = now + cookie::VALID;
+        self.cookies_until = listener.cookies_until;
         self.counters.syncookies_sent += 1;
+    }
+
+    /// Whether `segment` gives back a SYN cookie of this stack: whoever decides by what connections
+    /// there are has to let it in, for this one is not there yet.
+    pub fn returns_cookie(&self, now: Instant, segment: &Segment) -> bool {
+        if !self.awaits_cookies(now) || !segment.flags.ack() || segment.flags.syn() || segment.flags.rst() {
+            return false;
+        }
+        let listener = self.demux.listener(segment.destination).and_then(|index| self.listeners.get(index as usize));
+        listener.is_some_and(|listener| listener.awaits_cookies(now))
+            && self.demux.find(segment.destination, segment.source).is_none()
+            && cookie::check(&self.secrets, now, segment).is_some()
+    }
+
+    /// Whether any SYN cookie may still come back.
+    pub fn awaits_cookies(&self, now: Instant) -> bool {
+        self.cookies_until > now
     }
 
     /// RFC 9293, 3.10.7.2, second: an ACK does not belong here, unless it gives back a cookie.
@@ -115,7 +133,7 @@ impl Tcp {
         pool: &mut Pool,
     ) {
         let Some(listener) = self.listeners.get_mut(index as usize) else { return pool.give(packet) };
-        let expected = listener.cookie_sent.is_some_and(|sent| now.since(sent) < cookie::VALID);
+        let expected = listener.awaits_cookies(now);
         let mss = if expected && !segment.flags.syn() { cookie::check(&self.secrets, now, segment) } else { None };
         let Some(mss) = mss else {
             self.counters.syncookies_failed += u64::from(expected);

@@ -32,8 +32,8 @@ pub(super) struct Listener {
     half_open: usize,
     /// The application waits for a connection.
     pub(super) waits: bool,
-    /// When a SYN cookie went last: only then may one come back.
-    pub(super) cookie_sent: Option<Instant>,
+    /// Until when a SYN cookie may come back.
+    pub(super) cookies_until: Instant,
 }
 
 impl Listener {
@@ -47,13 +47,18 @@ impl Listener {
             order: VecDeque::new(),
             half_open: 0,
             waits: false,
-            cookie_sent: None,
+            cookies_until: Instant::ZERO,
         }
     }
 
     /// Whether no further connection can wait here.
     pub(super) fn is_full(&self) -> bool {
         self.accept_queue.len() >= self.options.backlog.max(1)
+    }
+
+    /// Whether a SYN cookie may still come back.
+    pub(super) fn awaits_cookies(&self, now: Instant) -> bool {
+        self.cookies_until > now
     }
 
     /// Whether records are so many that those of silent peers should go early.

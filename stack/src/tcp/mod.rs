@@ -77,6 +77,8 @@ pub struct Tcp {
     demux: Demux,
     listeners: Slab<Listener>,
     half_open: SynTable,
+    /// Until when a SYN cookie may come back.
+    cookies_until: Instant,
     connections: Slab<Box<Connection>>,
     time_wait: TimeWaitTable,
     timers: TimerQueue,
@@ -100,6 +102,7 @@ impl Tcp {
             demux: Demux::new(random.next_u64()),
             listeners: Slab::new(),
             half_open: SynTable::new(random.next_u64()),
+            cookies_until: Instant::ZERO,
             connections: Slab::new(),
             time_wait: TimeWaitTable::default(),
             timers: TimerQueue::default(),

@@ -48,7 +48,11 @@ fn a_cookie_stands_for_a_record() {
     peer.window = 1000;
     let echo = answer.options.timestamps.unwrap().value;
     peer.timestamps = Some(Timestamps { value: 501, echo });
+    let last = Segment { payload: 0..7, ..peer.segment(ACK) };
+    assert!(host.tcp.returns_cookie(host.now, &last));
+    assert!(!host.tcp.returns_cookie(host.now, &Segment { ack: last.ack + 100, ..last.clone() }));
     host.inject(peer.segment(ACK), b"request");
+    assert!(!host.tcp.returns_cookie(host.now, &last), "the connection is there");
     let opened = FlowEvent::Opened { local: here(60), remote: there(9000), instance: irs.0, passive: true };
     assert_eq!(host.flows(), [opened]);
     let id = host.tcp.accept(listener).unwrap();
