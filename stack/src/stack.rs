@@ -18,7 +18,7 @@ use crate::udp::{self, Delivery, Received, Udp, UdpCounters, UdpId};
 use crate::wire::checksum;
 use crate::wire::datagram::{Datagram, Malformed};
 use crate::wire::ip::{self, protocol};
-use crate::wire::tcp::Segment;
+use crate::wire::tcp::{Codepoint, Segment};
 
 /// Settings of a stack.
 #[derive(Clone, Debug)]
@@ -252,7 +252,9 @@ impl Stack {
             }
         }
         let piece = packet.offload.segmentation.map(|segmentation| segmentation.size);
-        Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()
+        let segment =
+            Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()?;
+        Some(Segment { ecn: Codepoint::of(datagram.traffic_class), ..segment })
     }
 
     fn deliver_tcp(&mut self, now: Instant, packet: Packet, datagram: &Datagram) {

@@ -13,6 +13,18 @@ pub enum CongestionControl {
     NewReno,
 }
 
+/// Explicit congestion notification (RFC 3168), as Linux's `tcp_ecn` sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Ecn {
+    /// Neither asked for nor agreed to.
+    Off,
+    /// Agreed to when a peer asks for it.
+    #[default]
+    Passive,
+    /// Asked for too.
+    Active,
+}
+
 /// When SYNs are answered by SYN cookies (RFC 4987, section 3.6) instead of half-open records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SynCookies {
@@ -30,6 +42,8 @@ pub enum SynCookies {
 pub struct TcpConfig {
     /// Congestion control of new connections.
     pub congestion: CongestionControl,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,
     /// Offer and accept window scaling (RFC 7323).
@@ -88,6 +102,7 @@ impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
             congestion: CongestionControl::default(),
+            ecn: Ecn::default(),
             timestamps: true,
             window_scaling: true,
             sack: true,

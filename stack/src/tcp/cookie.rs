@@ -103,7 +103,7 @@ pub(super) fn check(secrets: &Secrets, now: Instant, ack: &Segment) -> Option<u1
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tcp::{Flags, Options};
+    use crate::wire::tcp::{Codepoint, Flags, Options};
     use proptest::prelude::*;
 
     fn segment(flags: Flags, seq: SeqNum, ack: SeqNum) -> Segment {
@@ -117,6 +117,7 @@ mod tests {
             options: Options::default(),
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 

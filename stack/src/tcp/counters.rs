@@ -70,6 +70,8 @@ counters! {
     fast_recoveries = "TCPSackRecovery",
     /// Delayed ACKs sent by their timer.
     delayed_acks = "DelayedACKs",
+    /// Segments received with a congestion mark (RFC 3168).
+    delivered_ce = "TCPDeliveredCE",
     /// Keepalive probes sent.
     keepalives = "TCPKeepAlive",
     /// Zero window probes sent.

@@ -7,15 +7,15 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use super::config::{ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
-use super::conn::TimestampState;
+use super::config::{Ecn, ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
+use super::conn::{TimestampState, ecn};
 use super::cookie::Carried;
 use super::event::{ConnId, ListenerInfo};
 use super::rtt::Rtt;
 use super::timer::TimerQueue;
 use crate::seq::SeqNum;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Codepoint, Flags, Options, Segment};
 
 /// A listener (RFC 9293, LISTEN).
 #[derive(Debug)]
@@ -90,6 +90,7 @@ pub(super) struct SynRecord {
     pub(super) peer_window: u16,
     pub(super) timestamps: Option<TimestampState>,
     pub(super) sack: bool,
+    pub(super) ecn: bool,
     pub(super) nodelay: bool,
     /// When the SYN,ACK went first, if that is known.
     pub(super) sent_at: Option<Instant>,
@@ -126,6 +127,7 @@ impl SynRecord {
             peer_window: syn.window,
             timestamps,
             sack: config.sack && options.sack_permitted,
+            ecn: config.ecn != Ecn::Off && ecn::is_asked(syn),
             nodelay: listener.1.options.nodelay,
             sent_at: Some(now),
             retransmits: 0,
@@ -140,12 +142,13 @@ impl SynRecord {
         if self.timestamps.is_none() {
             self.peer_shift = None;
             self.sack = false;
+            self.ecn = false;
         }
     }
 
     /// What else the timestamp of a cookie carries.
     pub(super) fn carried(&self) -> Carried {
-        Carried { peer_shift: self.peer_shift, sack: self.sack, ecn: false }
+        Carried { peer_shift: self.peer_shift, sack: self.sack, ecn: self.ecn }
     }
 
     /// The record that a cookie stood for: `ack` gave it back, with the MSS that it carried.
@@ -168,7 +171,8 @@ impl SynRecord {
         };
         let syn = Segment { seq: ack.seq - 1, options, ..ack.clone() };
         let record = SynRecord::new(now, &syn, ack.ack - 1, timestamp_offset, listener, config);
-        SynRecord { sent_at: None, ..record }
+        let ecn = config.ecn != Ecn::Off && carried.is_some_and(|carried| carried.ecn);
+        SynRecord { sent_at: None, ecn, ..record }
     }
 
     /// The window that the SYN,ACK offers: never scaled (RFC 7323, 2.2).
@@ -187,6 +191,7 @@ impl SynRecord {
             options,
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 
@@ -199,7 +204,9 @@ impl SynRecord {
             timestamps: self.timestamps.map(|state| state.option(now)),
             ..Options::default()
         };
-        self.segment(Flags::SYN | Flags::ACK, self.iss, self.offered_window(config), options)
+        // RFC 3168, 6.1.1.
+        let ecn = if self.ecn { Flags::ECE } else { Flags::default() };
+        self.segment(Flags::SYN | Flags::ACK | ecn, self.iss, self.offered_window(config), options)
     }
 
     /// What answers a segment that does not belong here (RFC 5961).

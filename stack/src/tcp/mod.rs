@@ -54,7 +54,7 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 use chunk::ChunkPool;
-pub use config::{CongestionControl, Keepalive, ListenOptions, SynCookies, TcpConfig};
+pub use config::{CongestionControl, Ecn, Keepalive, ListenOptions, SynCookies, TcpConfig};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};

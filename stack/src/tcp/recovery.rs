@@ -73,6 +73,8 @@ pub(super) struct Recovery {
     /// SND.NXT when the phase began: acknowledged, the phase is over.
     pub(super) recover: SeqNum,
     pub(super) undo: Option<Undo>,
+    /// Fast recovery is for a congestion mark: nothing is known to be lost (RFC 3168).
+    pub(super) marked: bool,
     /// Duplicate acknowledgments in a row, without SACK.
     pub(super) duplicates: u32,
     /// Bytes that they stand for.
@@ -82,7 +84,15 @@ pub(super) struct Recovery {
 
 impl Recovery {
     pub(super) fn new(iss: SeqNum) -> Self {
-        Recovery { phase: Phase::Open, recover: iss, undo: None, duplicates: 0, duplicate_bytes: 0, probe: None }
+        Recovery {
+            phase: Phase::Open,
+            recover: iss,
+            undo: None,
+            marked: false,
+            duplicates: 0,
+            duplicate_bytes: 0,
+            probe: None,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -74,6 +74,7 @@ impl Connection {
         self.tail_probe_acknowledged(now, ack, advanced, delivered.dsack);
         let flight = self.snd.nxt - before;
         self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
+        self.echoed(now, segment, flight);
 
         if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
             self.congestion.acked(&Acked {
@@ -269,13 +270,19 @@ impl Connection {
         let watch = self.board.sacked() > 0 || !self.recovery.is_open();
         if self.sack && watch && !self.board.is_empty() {
             let open = self.recovery.is_open();
-            let (lost, again) = self.rack.detect(now, &mut self.board, &self.rtt, !open, self.snd.mss);
+            let repairing = !open && !self.recovery.marked;
+            let (lost, again) = self.rack.detect(now, &mut self.board, &self.rtt, repairing, self.snd.mss);
             new_loss = lost;
             if let Some(at) = again {
                 self.timers.reorder = at;
             }
             if lost > 0 && open {
                 self.enter_fast_recovery(now, flight, cx);
+            } else if lost > 0 && self.recovery.marked {
+                // The window is down already for this round trip.
+                self.recovery.marked = false;
+                self.recovery.recover = self.snd.nxt;
+                cx.counters.fast_recoveries += 1;
             }
         }
         let pipe = self.in_flight();
@@ -291,6 +298,7 @@ impl Connection {
         cx.counters.fast_recoveries += 1;
         self.recovery.undo = Some(Undo { windows: self.congestion.snapshot(), retransmitted: None });
         self.congestion.congestion_event(now, flight);
+        self.ecn.reduced(self.snd.nxt);
         self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));
         self.recovery.recover = self.snd.nxt;
         self.recovery.probe = None;
@@ -299,6 +307,7 @@ impl Connection {
 
     fn end_recovery(&mut self) {
         self.recovery.phase = Phase::Open;
+        self.recovery.marked = false;
         self.recovery.undo = None;
         self.recovery.duplicates = 0;
         self.recovery.duplicate_bytes = 0;

@@ -119,6 +119,7 @@ impl Connection {
             }
         }
         self.sack = self.sack && options.sack_permitted;
+        self.ecn.negotiate(segment);
         self.timestamps = match (self.timestamps, options.timestamps) {
             (Some(state), Some(option)) => Some(TimestampState { recent: option.value, recent_at: now, ..state }),
             _ => None,
@@ -241,6 +242,7 @@ impl Connection {
             return Some(packet);
         }
         let left = if receiving && segment.payload_len() > 0 {
+            self.note_marks(segment, cx);
             self.segment_text(now, segment, packet, cx, memory);
             None
         } else {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
+//! | `ecn.rs` | marks instead of losses (RFC 3168) |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
 //! | `output.rs` | what to send next |
 //! | `timers.rs` | what is due |
@@ -11,6 +12,7 @@
 
 mod ack;
 mod calls;
+pub(super) mod ecn;
 mod input;
 mod output;
 mod text;
@@ -19,7 +21,7 @@ mod timers;
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use super::config::{Keepalive, TcpConfig};
+use super::config::{self, Keepalive, TcpConfig};
 use super::congestion::Congestion;
 use super::counters::TcpCounters;
 use super::event::{CloseReason, State};
@@ -35,6 +37,7 @@ use super::send_buffer::SendBuffer;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::{Options, SeqRange, TIMESTAMPS_LEN, Timestamps};
+use ecn::Ecn;
 pub(super) use output::Turn;
 use timers::Timers;
 
@@ -198,6 +201,7 @@ pub(super) struct Connection {
     pub(super) rcv: ReceiveSpace,
     pub(super) timestamps: Option<TimestampState>,
     sack: bool,
+    ecn: Ecn,
     /// Windows are scaled.
     scaling: bool,
     pub(super) send: SendBuffer,
@@ -280,6 +284,7 @@ impl Connection {
             },
             timestamps: None,
             sack: false,
+            ecn: Ecn::default(),
             scaling: config.window_scaling,
             send: SendBuffer::default(),
             receive: ReceiveQueue::default(),
@@ -318,6 +323,7 @@ impl Connection {
         let mut conn = Connection::new(now, ends, iss, generation, config);
         conn.timestamps = timestamp_offset.map(|offset| TimestampState { offset, recent: 0, recent_at: now });
         conn.sack = config.sack;
+        conn.ecn.agreed = config.ecn == config::Ecn::Active;
         conn.snd.nxt = iss + 1;
         conn.syn_due = true;
         conn.waits.connected = true;
@@ -338,6 +344,7 @@ impl Connection {
         conn.rcv.edge = conn.rcv.nxt + record.offered_window(config);
         conn.timestamps = record.timestamps;
         conn.sack = record.sack;
+        conn.ecn.agreed = record.ecn;
         conn.nodelay = record.nodelay;
         match record.peer_shift {
             Some(shift) => conn.snd.shift = shift,

@@ -6,7 +6,7 @@ use crate::seq::SeqNum;
 use crate::tcp::recovery::{Phase, TailProbe};
 use crate::tcp::reply::{ip_header, mss_of, transmit};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, MIN_HEADER, Options, Segment, SeqRange};
+use crate::wire::tcp::{Codepoint, Flags, MIN_HEADER, Options, Segment, SeqRange};
 
 /// Whether a turn sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,6 +293,11 @@ impl Connection {
         if text > 0 && range.start + text == data_end {
             segment.flags |= Flags::PSH;
         }
+        if text > 0 && !retransmission {
+            let (ecn, flags) = self.ecn.data_sent();
+            segment.ecn = ecn;
+            segment.flags |= flags;
+        }
         // A full segment is less than 64 KiB.
         let piece = (text > sizes.mss).then_some(sizes.mss as u16);
         transmit(&segment, slices.as_slice(), piece, path, out);
@@ -346,7 +351,7 @@ impl Connection {
             self.ack_due = AckDue::No;
         }
         let window = self.advertise_window();
-        Segment { window, ..self.bare_segment(Flags::ACK, seq, options) }
+        Segment { window, ..self.bare_segment(Flags::ACK | self.ecn.echo_flags(), seq, options) }
     }
 
     /// A segment without payload and window.
@@ -361,6 +366,7 @@ impl Connection {
             options,
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 
@@ -370,6 +376,7 @@ impl Connection {
         self.ack_due = AckDue::No;
         let answers = self.state == State::SynReceived;
         let flags = if answers { Flags::SYN | Flags::ACK } else { Flags::SYN };
+        let flags = flags | self.ecn.syn_flags(answers, self.retries == 0);
         let mut segment = self.bare_segment(flags, self.snd.iss, self.plain_options(now));
         if !answers {
             segment.ack = SeqNum(0);

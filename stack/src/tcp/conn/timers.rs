@@ -142,6 +142,7 @@ impl Connection {
                 recovery.undo = Some(Undo { windows: congestion.snapshot(), retransmitted: None });
             }
             congestion.congestion_event(now, board.outstanding());
+            self.ecn.reduced(self.snd.nxt);
         } else {
             recovery.undo = None;
         }
@@ -149,6 +150,7 @@ impl Connection {
         recovery.duplicate_bytes = 0;
         recovery.probe = None;
         recovery.phase = Phase::Timeout;
+        recovery.marked = false;
         recovery.recover = self.snd.nxt;
         if self.sack {
             self.rack.mark_lost_on_timeout(now, board, self.snd.una, &self.rtt);

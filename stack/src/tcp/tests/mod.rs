@@ -3,6 +3,7 @@
 mod close;
 mod cookies;
 mod data;
+mod ecn;
 mod events;
 mod handshake;
 mod loss;
@@ -20,7 +21,7 @@ use crate::egress::{LinkId, Path, Transmit};
 use crate::packet::Checksum;
 use crate::wire::checksum;
 use crate::wire::ip::protocol;
-use crate::wire::tcp::{Flags, Options, Timestamps};
+use crate::wire::tcp::{Codepoint, Flags, Options, Timestamps};
 
 const SYN: Flags = Flags::SYN;
 const ACK: Flags = Flags::ACK;
@@ -97,7 +98,9 @@ impl Egress for Capture {
             Checksum::Unverified => panic!("a packet without checksum"),
         }
         let piece = packet.offload.segmentation.map(|segmentation| segmentation.size);
-        let segment = Segment::parse(transport, header, source, destination, piece).unwrap();
+        let mut segment = Segment::parse(transport, header, source, destination, piece).unwrap();
+        let class = if v4 { bytes[1] } else { bytes[0] << 4 | bytes[1] >> 4 };
+        segment.ecn = Codepoint::of(class);
         let payload = bytes[segment.payload.clone()].to_vec();
         match piece {
             None => assert!(bytes.len() <= usize::from(self.path.mtu), "{} bytes", bytes.len()),
@@ -227,6 +230,7 @@ impl Peer {
             options: Options { timestamps: self.timestamps, ..Options::default() },
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 
