@@ -3,6 +3,8 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use thiserror::Error;
+
 /// Which congestion control new connections use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CongestionControl {
@@ -11,7 +13,34 @@ pub enum CongestionControl {
     Cubic,
     /// RFC 5681 and RFC 6582.
     NewReno,
+    /// draft-cardwell-iccrg-bbr-congestion-control-00: a model of the path; paced.
+    Bbr,
 }
+
+impl CongestionControl {
+    /// Every one, by the name that Linux gives it.
+    pub const NAMES: [(&str, CongestionControl); 3] =
+        [("cubic", CongestionControl::Cubic), ("reno", CongestionControl::NewReno), ("bbr", CongestionControl::Bbr)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, which)| *which == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl core::str::FromStr for CongestionControl {
+    type Err = UnknownCongestionControl;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, which)| *which).ok_or(UnknownCongestionControl)
+    }
+}
+
+/// There is no congestion control of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("unknown congestion control: cubic, reno and bbr are known")]
+pub struct UnknownCongestionControl;
 
 /// Explicit congestion notification (RFC 3168), as Linux's `tcp_ecn` sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

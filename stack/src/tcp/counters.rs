@@ -64,6 +64,8 @@ counters! {
     timeouts = "TCPTimeouts",
     /// Timeouts that turned out spurious (RFC 4015).
     spurious_rtos = "TCPSpuriousRTOs",
+    /// Reductions of the window that were taken back (RFC 4015, RFC 3708).
+    undone = "TCPFullUndo",
     /// Tail loss probes sent (RFC 8985).
     loss_probes = "TCPLossProbes",
     /// Fast recoveries entered.

@@ -12,7 +12,7 @@
 //! | `conn/` | a connection |
 //! | `time_wait.rs` | what is left of it |
 //! | `send_buffer.rs`, `receive_queue.rs`, `reassembly.rs`, `piece.rs`, `chunk.rs` | bytes |
-//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `congestion/` | loss and rate |
+//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `rate.rs`, `congestion/` | loss and rate |
 //! | `demux.rs`, `timer.rs`, `isn.rs`, `reply.rs` | what all share |
 
 mod chunk;
@@ -28,6 +28,7 @@ mod isn;
 mod listen;
 mod piece;
 mod rack;
+mod rate;
 mod reassembly;
 mod receive_queue;
 mod recovery;
@@ -54,7 +55,7 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 use chunk::ChunkPool;
-pub use config::{CongestionControl, Ecn, Keepalive, ListenOptions, SynCookies, TcpConfig};
+pub use config::{CongestionControl, Ecn, Keepalive, ListenOptions, SynCookies, TcpConfig, UnknownCongestionControl};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};

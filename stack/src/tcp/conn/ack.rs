@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{Connection, Context, State, TimestampState};
 use crate::seq::SeqNum;
-use crate::tcp::congestion::Acked;
+use crate::tcp::congestion::{Acked, Delivery};
 use crate::tcp::piece::Memory;
 use crate::tcp::rack::DUP_THRESH;
 use crate::tcp::recovery::{Phase, ProportionalRate, Undo};
@@ -26,6 +26,8 @@ struct Delivered {
     /// Age of the newest range, if all were sent once.
     newest: Option<Duration>,
     dsack: bool,
+    /// Nothing of what was sent again since the window came down was needed.
+    unneeded: bool,
 }
 
 impl Connection {
@@ -42,6 +44,7 @@ impl Connection {
         let advanced = ack - before;
         let had_flight = !self.board.is_empty();
         let cwnd_limited = self.snd.cwnd_limited;
+        let prior_in_flight = self.board.in_flight();
         let delivered = self.deliver(now, ack, segment, cx);
 
         if advanced > 0 {
@@ -73,10 +76,22 @@ impl Connection {
             && !self.board.is_empty();
         self.tail_probe_acknowledged(now, ack, advanced, delivered.dsack);
         let flight = self.snd.nxt - before;
-        self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
+        let lost = self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
         self.echoed(now, segment, flight);
 
-        if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
+        if self.congestion.models_path() && delivered.bytes > 0 {
+            self.congestion.model(&Delivery {
+                now,
+                rtt: delivered.newest,
+                bytes: delivered.bytes,
+                lost,
+                in_flight: self.in_flight(),
+                prior_in_flight,
+                minimum_rtt: self.rtt.minimum(),
+                recovering: !self.recovery.is_open() && !self.recovery.marked,
+            });
+        } else if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_))
+        {
             self.congestion.acked(&Acked {
                 now,
                 bytes: delivered.bytes,
@@ -98,7 +113,7 @@ impl Connection {
     /// Applies the cumulative acknowledgment and the SACK blocks to the scoreboard.
     fn deliver(&mut self, now: Instant, ack: SeqNum, segment: &Segment, cx: &mut Context<'_>) -> Delivered {
         let mut delivered = Delivered::default();
-        let Self { board, rack, rtt, recovery, timestamps, snd, .. } = self;
+        let Self { board, rack, rtt, recovery, timestamps, snd, congestion, .. } = self;
         let echo = timestamps.and(segment.options.timestamps).map(|option| option.echo);
         let offset = timestamps.map_or(0, |state| state.offset);
         let blocks = if self.sack { segment.options.sack.as_slice() } else { &[] };
@@ -109,6 +124,8 @@ impl Connection {
             if delivered.dsack {
                 cx.counters.dsack_received += 1;
                 rack.dsack(ack, snd.nxt);
+                // RFC 3708: all that was sent again had arrived.
+                delivered.unneeded = recovery.undo.as_mut().is_some_and(|undo| undo.duplicate(*first));
             }
         }
         let mut oldest = None;
@@ -121,6 +138,7 @@ impl Connection {
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
             rack.delivered(now, record, rtt, echo_is_older);
+            congestion.arrived(now, record.len(), record.state, record.sent_at);
             let age = now.since(record.sent_at);
             if !record.retransmitted {
                 oldest.get_or_insert(age);
@@ -206,7 +224,7 @@ impl Connection {
         duplicate: bool,
         segment: &Segment,
         cx: &mut Context<'_>,
-    ) {
+    ) -> u32 {
         let mut delivered_bytes = delivered.bytes;
         if !self.sack {
             if advanced > 0 {
@@ -218,8 +236,10 @@ impl Connection {
                 delivered_bytes += self.snd.mss;
             }
         }
-        if advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment) {
-            return self.undo_recovery(cx);
+        let spurious = advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment);
+        if spurious || delivered.unneeded {
+            self.undo_recovery(cx);
+            return 0;
         }
         let over = advanced > 0 && self.snd.una.after_eq(self.recovery.recover);
         match self.recovery.phase {
@@ -248,15 +268,16 @@ impl Connection {
                 _ => {}
             }
         }
-        self.detect_losses(now, delivered_bytes, advanced > 0, flight, cx);
+        let lost = self.detect_losses(now, delivered_bytes, advanced > 0, flight, cx);
         if self.recovery.is_open() && over {
             // Kept close, so that it never lies half the sequence space behind.
             self.recovery.recover = self.snd.una;
         }
+        lost
     }
 
     /// RACK, and the window in fast recovery. Also when the reordering timer fires. `flight` is
-    /// what was out before this acknowledgment.
+    /// what was out before this acknowledgment. Returns the bytes found lost.
     pub(super) fn detect_losses(
         &mut self,
         now: Instant,
@@ -264,7 +285,7 @@ impl Connection {
         progress: bool,
         flight: u32,
         cx: &mut Context<'_>,
-    ) {
+    ) -> u32 {
         let mut new_loss = 0;
         self.timers.reorder = Instant::FAR_FUTURE;
         let watch = self.board.sacked() > 0 || !self.recovery.is_open();
@@ -291,12 +312,13 @@ impl Connection {
             let allowance = rate.allowance(delivered, pipe, threshold, self.snd.mss, progress && new_loss == 0);
             self.congestion.set_window(pipe.saturating_add(allowance));
         }
+        new_loss
     }
 
     /// RFC 6675, section 5, step 4.
     fn enter_fast_recovery(&mut self, now: Instant, flight: u32, cx: &mut Context<'_>) {
         cx.counters.fast_recoveries += 1;
-        self.recovery.undo = Some(Undo { windows: self.congestion.snapshot(), retransmitted: None });
+        self.recovery.undo = Some(Undo::new(self.congestion.snapshot(), self.snd.una));
         self.congestion.congestion_event(now, flight);
         self.ecn.reduced(self.snd.nxt);
         self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));
@@ -305,10 +327,10 @@ impl Connection {
         self.timers.tail_probe = Instant::FAR_FUTURE;
     }
 
+    /// A DSACK may still undo what this recovery did.
     fn end_recovery(&mut self) {
         self.recovery.phase = Phase::Open;
         self.recovery.marked = false;
-        self.recovery.undo = None;
         self.recovery.duplicates = 0;
         self.recovery.duplicate_bytes = 0;
         self.rack.recovered();
@@ -318,16 +340,9 @@ impl Connection {
     /// before the retransmission, so it answers the original.
     fn was_spurious(&mut self, segment: &Segment) -> bool {
         // Only the first acknowledgment tells.
-        let sent = self.recovery.undo.and_then(|undo| undo.retransmitted);
+        let sent = self.recovery.undo.as_mut().and_then(|undo| undo.retransmitted.take());
         let echo = self.timestamps.and(segment.options.timestamps).map(|option| option.echo);
-        match (sent, echo) {
-            (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)) => true,
-            (Some(_), _) => {
-                self.recovery.undo = None;
-                false
-            }
-            (None, _) => false,
-        }
+        matches!((sent, echo), (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)))
     }
 
     /// RFC 4015.
@@ -335,7 +350,8 @@ impl Connection {
         if self.recovery.phase == Phase::Timeout {
             cx.counters.spurious_rtos += 1;
         }
-        if let Some(undo) = self.recovery.undo {
+        if let Some(undo) = self.recovery.undo.take() {
+            cx.counters.undone += 1;
             self.congestion.undo(undo.windows);
         }
         self.board.unmark_lost();

@@ -87,6 +87,8 @@ pub(super) struct SendSpace {
     small_end: Option<SeqNum>,
     /// When data was sent last.
     last_sent: Instant,
+    /// When the pace allows the next packet.
+    paced_until: Instant,
     /// The congestion window, nothing else, kept data back.
     cwnd_limited: bool,
     /// Bytes that the application may have waiting.
@@ -265,6 +267,7 @@ impl Connection {
                 fin: Fin::No,
                 small_end: None,
                 last_sent: now,
+                paced_until: now,
                 cwnd_limited: false,
                 limit: config.initial_send.min(config.max_send),
             },
@@ -428,6 +431,12 @@ impl Connection {
     /// Bytes that options take from every segment.
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+
+    /// SRTT.
+    #[cfg(test)]
+    pub(super) fn smoothed_rtt(&self) -> Option<Duration> {
+        self.rtt.smoothed()
     }
 
     /// What it occupies beside the block itself.

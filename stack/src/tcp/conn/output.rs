@@ -1,5 +1,7 @@
 //! What to send next (RFC 9293, 3.8; RFC 5681; RFC 6675): one packet or super-segment a turn.
 
+use core::time::Duration;
+
 use super::{AckDue, Connection, Context, Fin, State};
 use crate::egress::{Egress, Path};
 use crate::seq::SeqNum;
@@ -7,6 +9,9 @@ use crate::tcp::recovery::{Phase, TailProbe};
 use crate::tcp::reply::{ip_header, mss_of, transmit};
 use crate::time::Instant;
 use crate::wire::tcp::{Codepoint, Flags, MIN_HEADER, Options, Segment, SeqRange};
+
+/// What a late timer costs at most: drivers' clocks tick in milliseconds.
+const PACING_SLACK: Duration = Duration::from_millis(2);
 
 /// Whether a turn sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +136,20 @@ impl Connection {
         let options_len = options.len() as u32;
         let mss = base.saturating_sub(options_len).max(8);
         let headers = ip_header(ipv4) as u32 + MIN_HEADER as u32 + options_len;
-        let room = u32::from(path.max_super).saturating_sub(headers);
+        let mut room = u32::from(path.max_super).saturating_sub(headers);
+        if let Some(rate) = self.congestion.pacing_rate() {
+            // What goes at once is what goes in a millisecond.
+            room = room.min(u32::try_from(rate / 1000).unwrap_or(u32::MAX)).max(2 * mss).min(room);
+        }
         Sizes { mss, packet: (room / mss * mss).max(mss) }
     }
 
     /// Which bytes go now: lost ones first, then new ones.
     fn choose(&mut self, now: Instant, sizes: &Sizes, cx: &mut Context<'_>) -> Option<Data> {
         let in_flight = self.in_flight();
+        if self.snd.paced_until > now && self.is_paced(now) {
+            return None;
+        }
         if let Some(lost) = self.board.next_lost() {
             return self.choose_lost(lost, in_flight, sizes);
         }
@@ -149,6 +161,29 @@ impl Connection {
             }
         }
         self.choose_new(now, in_flight, sizes, cx)
+    }
+
+    /// Whether the pace keeps back what could go; then a timer tells when it may.
+    fn is_paced(&mut self, now: Instant) -> bool {
+        if self.congestion.pacing_rate().is_none() {
+            self.snd.paced_until = now;
+            return false;
+        }
+        let unsent = self.snd.fin != Fin::Sent && (self.data_end() != self.snd.nxt || self.snd.fin == Fin::Due);
+        if unsent || self.board.next_lost().is_some() {
+            self.timers.pace = self.snd.paced_until;
+        }
+        true
+    }
+
+    /// `bytes` went: the pace allows the next after the time that they take.
+    fn pace(&mut self, now: Instant, bytes: u32) {
+        if let Some(rate) = self.congestion.pacing_rate() {
+            let nanos = u64::from(bytes).saturating_mul(1_000_000_000) / rate.max(1);
+            // What a late timer has missed is made up for.
+            let missed = now.since(self.snd.paced_until).min(PACING_SLACK);
+            self.snd.paced_until = now + Duration::from_nanos(nanos).saturating_sub(missed);
+        }
     }
 
     fn choose_lost(&mut self, lost: SeqRange, in_flight: u32, sizes: &Sizes) -> Option<Data> {
@@ -193,6 +228,7 @@ impl Connection {
         let unsent = self.data_end() - nxt;
         if unsent == 0 {
             self.snd.cwnd_limited = false;
+            self.congestion.app_limited(in_flight);
             if self.snd.fin != Fin::Due {
                 return None;
             }
@@ -301,6 +337,7 @@ impl Connection {
         // A full segment is less than 64 KiB.
         let piece = (text > sizes.mss).then_some(sizes.mss as u16);
         transmit(&segment, slices.as_slice(), piece, path, out);
+        self.pace(now, text);
         let pieces = u64::from(text.div_ceil(sizes.mss).max(1));
         if retransmission {
             cx.counters.retrans_segs += pieces;
@@ -315,17 +352,17 @@ impl Connection {
     }
 
     fn retransmitted(&mut self, now: Instant, range: SeqRange) {
-        self.board.retransmitted(range, now);
-        if let (Some(undo), Some(state)) = (&mut self.recovery.undo, self.timestamps)
-            && undo.retransmitted.is_none()
-        {
-            undo.retransmitted = Some(state.option(now).value);
+        let state = self.congestion.sent(now, self.board.in_flight());
+        self.board.retransmitted(range, now, state);
+        if let Some(undo) = &mut self.recovery.undo {
+            undo.sent_again(range.end - range.start, self.timestamps.map(|state| state.option(now).value));
         }
         self.timers.tail_probe = Instant::FAR_FUTURE;
     }
 
     fn sent(&mut self, now: Instant, range: SeqRange, text: u32, sizes: &Sizes, fin: bool, cx: &Context<'_>) {
-        self.board.sent(range.start, range.end, now);
+        let state = self.congestion.sent(now, self.board.in_flight());
+        self.board.sent(range.start, range.end, now, state);
         self.snd.nxt = range.end;
         self.snd.last_sent = now;
         if fin {

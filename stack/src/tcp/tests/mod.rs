@@ -8,6 +8,7 @@ mod events;
 mod handshake;
 mod loss;
 mod network;
+mod paths;
 mod reset;
 mod robustness;
 mod timers;
