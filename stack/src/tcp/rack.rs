@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::rtt::Rtt;
-use super::scoreboard::{Record, Scoreboard};
+use super::scoreboard::{Record, Scoreboard, Verdict};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
@@ -103,16 +103,17 @@ impl Rack {
         let Some(latest) = self.latest else { return (0, None) };
         let window = self.reordering_window(rtt, in_recovery, board.sacked() / mss.max(1));
         let mut again: Option<Instant> = None;
-        let bytes = board.mark_lost(|record| {
+        let bytes = board.judge(|record| {
             if !sent_after(latest, (record.sent_at, record.end)) {
-                return false;
+                // What follows one that was sent once was sent first after it, and so again.
+                return if record.retransmitted { Verdict::Kept } else { Verdict::Over };
             }
             let due = record.sent_at + self.rtt + window;
             if due <= now {
-                return true;
+                return Verdict::Lost;
             }
             again = Some(again.map_or(due, |again| again.max(due)));
-            false
+            Verdict::Kept
         });
         (bytes, again.map(|due| due.max(now + MIN_TIMER)))
     }

@@ -21,6 +21,15 @@ enum Fate {
     Sacked,
 }
 
+/// What is to become of a range in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Lost,
+    Kept,
+    /// Kept, and so is all that follows.
+    Over,
+}
+
 /// A range that was sent at one time: a segment, a super-segment, or a burst of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
@@ -183,9 +192,19 @@ impl Scoreboard {
 
     /// Takes for lost each range in flight for which `lost` says so. Returns the bytes.
     pub(super) fn mark_lost(&mut self, mut lost: impl FnMut(&Record) -> bool) -> u32 {
+        self.judge(|record| if lost(record) { Verdict::Lost } else { Verdict::Kept })
+    }
+
+    /// The same, until `verdict` says that there is nothing more to judge.
+    pub(super) fn judge(&mut self, mut verdict: impl FnMut(&Record) -> Verdict) -> u32 {
         let mut bytes = 0;
         for record in &mut self.records {
-            if record.fate == Fate::InFlight && lost(record) {
+            if record.fate == Fate::InFlight {
+                match verdict(record) {
+                    Verdict::Lost => {}
+                    Verdict::Kept => continue,
+                    Verdict::Over => break,
+                }
                 record.fate = Fate::Lost;
                 self.lost_from =
                     if self.lost == 0 && bytes == 0 { record.start } else { self.lost_from.earliest(record.start) };

@@ -39,12 +39,12 @@ impl Flows {
     /// Lets them run; every byte is checked.
     fn run(&mut self, time: Duration) {
         let end = self.network.now + time;
+        let bytes = pattern(1 << 15);
         while self.network.now < end {
             for (index, id) in self.senders.iter().enumerate() {
                 loop {
-                    let at = self.sent[index];
-                    let chunk: Vec<u8> = (at..at + 16_384).map(Self::byte).collect();
-                    match self.network.hosts[0].send(*id, &chunk) {
+                    let first = usize::from(Self::byte(self.sent[index]));
+                    match self.network.hosts[0].send(*id, &bytes[first..]) {
                         Ok(count) => self.sent[index] += count as u64,
                         Err(_) => break,
                     }
