@@ -66,6 +66,10 @@ counters! {
     spurious_rtos = "TCPSpuriousRTOs",
     /// Reductions of the window that were taken back (RFC 4015, RFC 3708).
     undone = "TCPFullUndo",
+    /// Packet sizes that did not arrive (RFC 4821).
+    mtu_failures = "TCPMTUPFail",
+    /// Larger packet sizes that did.
+    mtu_successes = "TCPMTUPSuccess",
     /// Tail loss probes sent (RFC 8985).
     loss_probes = "TCPLossProbes",
     /// Fast recoveries entered.

@@ -252,7 +252,7 @@ impl Tcp {
                 return;
             }
             match error {
-                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(mtu),
+                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(now, mtu),
                 // RFC 5927, section 4: hard only while connecting.
                 IcmpError::PortUnreachable if conn.is_connecting() => conn.fail(CloseReason::Refused, memory),
                 IcmpError::PortUnreachable | IcmpError::Soft => {}

@@ -49,6 +49,17 @@ impl ProportionalRate {
     }
 }
 
+/// Where F-RTO stands after a timeout (RFC 5682).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forward {
+    /// The timeout is taken for right, or there was none.
+    Off,
+    /// The first segment was sent again; nothing came since.
+    Waiting,
+    /// That many new segments may go before anything else is sent again.
+    Trying(u8),
+}
+
 /// A tail loss probe that is out (RFC 8985, section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TailProbe {
@@ -104,6 +115,7 @@ pub(super) struct Recovery {
     /// SND.NXT when the phase began: acknowledged, the phase is over.
     pub(super) recover: SeqNum,
     pub(super) undo: Option<Undo>,
+    pub(super) forward: Forward,
     /// Fast recovery is for a congestion mark: nothing is known to be lost (RFC 3168).
     pub(super) marked: bool,
     /// Duplicate acknowledgments in a row, without SACK.
@@ -119,6 +131,7 @@ impl Recovery {
             phase: Phase::Open,
             recover: iss,
             undo: None,
+            forward: Forward::Off,
             marked: false,
             duplicates: 0,
             duplicate_bytes: 0,

@@ -63,6 +63,11 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
+    /// Length of the first range; zero if there is none.
+    pub(super) fn first_len(&self) -> u32 {
+        self.records.front().map_or(0, Record::len)
+    }
+
     /// Bytes that SACK blocks cover.
     pub(super) fn sacked(&self) -> u32 {
         self.sacked

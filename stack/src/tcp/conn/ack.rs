@@ -7,7 +7,7 @@ use crate::seq::SeqNum;
 use crate::tcp::congestion::{Acked, Delivery};
 use crate::tcp::piece::Memory;
 use crate::tcp::rack::DUP_THRESH;
-use crate::tcp::recovery::{Phase, ProportionalRate, Undo};
+use crate::tcp::recovery::{Forward, Phase, ProportionalRate, Undo};
 use crate::tcp::scoreboard::Record;
 use crate::time::Instant;
 use crate::wire::tcp::{Segment, SeqRange};
@@ -26,6 +26,8 @@ struct Delivered {
     /// Age of the newest range, if all were sent once.
     newest: Option<Duration>,
     dsack: bool,
+    /// Something arrived that was sent once, before the last timeout.
+    original: bool,
     /// Nothing of what was sent again since the window came down was needed.
     unneeded: bool,
 }
@@ -55,6 +57,9 @@ impl Connection {
             // A probe was answered: the peer is there.
             self.retries = 0;
             self.rtt.reset_backoff();
+        }
+        if advanced > 0 {
+            self.mtu_acknowledged(now, advanced, cx);
         }
         let window_changed = !segment.ack.before(before) && self.update_window(segment);
         if !had_flight {
@@ -130,6 +135,7 @@ impl Connection {
         }
         let mut oldest = None;
         let mut repaired = false;
+        let mut original = false;
         let mut retransmission = None;
         let clock = TimestampState::clock(offset, now);
         let mut newest: Option<Duration> = None;
@@ -141,6 +147,7 @@ impl Connection {
             congestion.arrived(now, record.len(), record.state, record.sent_at);
             let age = now.since(record.sent_at);
             if !record.retransmitted {
+                original |= record.end.before_eq(recovery.recover);
                 oldest.get_or_insert(age);
                 newest = Some(newest.map_or(age, |newest| newest.min(age)));
                 return;
@@ -169,6 +176,7 @@ impl Connection {
             recovery.duplicate_bytes = if recovery.is_open() { 0 } else { recovery.duplicate_bytes - counted };
             delivered.bytes = delivered.bytes.saturating_sub(counted);
         }
+        delivered.original = original;
         delivered.sample = if repaired { retransmission } else { oldest };
         delivered.newest = if repaired { None } else { newest };
         delivered
@@ -237,6 +245,7 @@ impl Connection {
             }
         }
         let spurious = advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment);
+        let spurious = spurious || self.forward_acknowledgment(delivered, advanced, duplicate);
         if spurious || delivered.unneeded {
             self.undo_recovery(cx);
             return 0;
@@ -297,7 +306,9 @@ impl Connection {
             if let Some(at) = again {
                 self.timers.reorder = at;
             }
-            if lost > 0 && open {
+            if lost > 0 && self.mtu.is_some() && self.is_probe_lost(lost, cx) {
+                new_loss = 0;
+            } else if lost > 0 && open {
                 self.enter_fast_recovery(now, flight, cx);
             } else if lost > 0 && self.recovery.marked {
                 // The window is down already for this round trip.
@@ -345,6 +356,28 @@ impl Connection {
         matches!((sent, echo), (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)))
     }
 
+    /// F-RTO (RFC 5682, sections 2.1 and 3.1): says whether a timeout was spurious, for what was
+    /// sent once, before it, arrives after it.
+    fn forward_acknowledgment(&mut self, delivered: &Delivered, advanced: u32, duplicate: bool) -> bool {
+        let recovery = &mut self.recovery;
+        if recovery.phase != Phase::Timeout || recovery.forward == Forward::Off || recovery.undo.is_none() {
+            return false;
+        }
+        if delivered.original {
+            return true;
+        }
+        let covered = self.snd.una.after_eq(recovery.recover);
+        recovery.forward = match recovery.forward {
+            // Step 2b: two new segments, to see what their acknowledgments say.
+            Forward::Waiting if advanced > 0 && !covered => Forward::Trying(2),
+            // Steps 2a and 3a: the timeout was right.
+            Forward::Waiting if duplicate || covered => Forward::Off,
+            Forward::Trying(_) if duplicate || delivered.bytes > 0 => Forward::Off,
+            same => same,
+        };
+        false
+    }
+
     /// RFC 4015.
     fn undo_recovery(&mut self, cx: &mut Context<'_>) {
         if self.recovery.phase == Phase::Timeout {
@@ -356,17 +389,6 @@ impl Connection {
         }
         self.board.unmark_lost();
         self.end_recovery();
-    }
-
-    /// RFC 1191, section 6.4, and RFC 5927: a router takes only `mtu`. What is in flight goes
-    /// again in smaller pieces, without a change of the congestion window.
-    pub(in crate::tcp) fn packet_too_big(&mut self, mtu: u16) {
-        if mtu < self.snd.path_mtu {
-            self.snd.path_mtu = mtu;
-            if self.state.is_synchronized() && u32::from(mtu) < self.snd.mss + 40 {
-                self.board.mark_lost(|_| true);
-            }
-        }
     }
 
     /// RFC 5927, section 4.1: only an error about a segment that is out is believed.

@@ -5,6 +5,7 @@
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
 //! | `ecn.rs` | marks instead of losses (RFC 3168) |
+//! | `mtu.rs` | the largest packet that the path takes (RFC 1191, RFC 5927, RFC 8899) |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
 //! | `output.rs` | what to send next |
 //! | `timers.rs` | what is due |
@@ -14,6 +15,7 @@ mod ack;
 mod calls;
 pub(super) mod ecn;
 mod input;
+mod mtu;
 mod output;
 mod text;
 mod timers;
@@ -81,6 +83,8 @@ pub(super) struct SendSpace {
     path_mtu: u16,
     /// A full segment as it was sent last: payload beside timestamps.
     mss: u32,
+    /// The same, once one was acknowledged.
+    mss_acked: u32,
     /// Our FIN.
     fin: Fin,
     /// The end of the last segment sent that was not full (Minshall's variant of Nagle).
@@ -214,6 +218,7 @@ pub(super) struct Connection {
     rtt: Rtt,
     congestion: Congestion,
     recovery: Recovery,
+    mtu: Option<Box<mtu::Search>>,
     timers: Timers,
     /// A SYN or SYN-ACK is to be sent.
     syn_due: bool,
@@ -264,6 +269,7 @@ impl Connection {
                 peer_mss: default_mss,
                 path_mtu: u16::MAX,
                 mss,
+                mss_acked: 0,
                 fin: Fin::No,
                 small_end: None,
                 last_sent: now,
@@ -297,6 +303,7 @@ impl Connection {
             rtt: Rtt::new(),
             congestion: Congestion::new(config.congestion, mss, config.initial_window),
             recovery: Recovery::new(iss),
+            mtu: None,
             timers: Timers::default(),
             syn_due: false,
             ack_due: AckDue::No,

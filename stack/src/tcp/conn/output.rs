@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{AckDue, Connection, Context, Fin, State};
 use crate::egress::{Egress, Path};
 use crate::seq::SeqNum;
-use crate::tcp::recovery::{Phase, TailProbe};
+use crate::tcp::recovery::{Forward, Phase, TailProbe};
 use crate::tcp::reply::{ip_header, mss_of, transmit};
 use crate::time::Instant;
 use crate::wire::tcp::{Codepoint, Flags, MIN_HEADER, Options, Segment, SeqRange};
@@ -39,12 +39,23 @@ struct Sizes {
     mss: u32,
     /// Most payload for one packet: a multiple of `mss`.
     packet: u32,
+    /// Bytes before the payload.
+    headers: u32,
+    path: Path,
 }
 
 /// What a turn has decided to send.
 struct Data {
     range: SeqRange,
     retransmission: bool,
+    /// It goes as one packet, larger than what is known to arrive (RFC 4821).
+    mtu_probe: bool,
+}
+
+impl Data {
+    fn new(start: SeqNum, len: u32, retransmission: bool) -> Data {
+        Data { range: SeqRange { start, end: start + len }, retransmission, mtu_probe: false }
+    }
 }
 
 impl Connection {
@@ -141,13 +152,24 @@ impl Connection {
             // What goes at once is what goes in a millisecond.
             room = room.min(u32::try_from(rate / 1000).unwrap_or(u32::MAX)).max(2 * mss).min(room);
         }
-        Sizes { mss, packet: (room / mss * mss).max(mss) }
+        Sizes { mss, packet: (room / mss * mss).max(mss), headers, path: *path }
     }
 
     /// Which bytes go now: lost ones first, then new ones.
     fn choose(&mut self, now: Instant, sizes: &Sizes, cx: &mut Context<'_>) -> Option<Data> {
         let in_flight = self.in_flight();
         if self.snd.paced_until > now && self.is_paced(now) {
+            return None;
+        }
+        if let Forward::Trying(left @ 1..) = self.recovery.forward {
+            // RFC 5682, 2.1, step 2b; without anything new, the timeout is taken for right.
+            let one = Sizes { packet: sizes.mss, ..*sizes };
+            let data = self.choose_new(now, in_flight, &one, cx);
+            self.recovery.forward = if data.is_some() { Forward::Trying(left - 1) } else { Forward::Off };
+            if data.is_some() {
+                return data;
+            }
+        } else if let Forward::Trying(0) = self.recovery.forward {
             return None;
         }
         if let Some(lost) = self.board.next_lost() {
@@ -191,6 +213,7 @@ impl Connection {
         let first = lost.start == self.snd.una;
         let allowed = self.congestion.window().saturating_sub(in_flight);
         if allowed < sizes.mss && in_flight > 0 {
+            self.snd.cwnd_limited = true;
             return None;
         }
         let cwnd_room = (allowed / sizes.mss * sizes.mss).max(sizes.mss);
@@ -198,7 +221,7 @@ impl Connection {
         let window_room = if lost.start.before(window_end) { window_end - lost.start } else { 0 };
         let room = if first { window_room.max(sizes.mss) } else { window_room };
         let len = (lost.end - lost.start).min(cwnd_room).min(room).min(sizes.packet);
-        (len > 0).then(|| Data { range: SeqRange { start: lost.start, end: lost.start + len }, retransmission: true })
+        (len > 0).then(|| Data::new(lost.start, len, true))
     }
 
     /// RFC 8985, 7.3: new data if there is any, else the last segment once more.
@@ -213,10 +236,10 @@ impl Connection {
         let fresh = unsent.min(window_room).min(sizes.mss);
         self.recovery.probe = Some(TailProbe { end: nxt + fresh, retransmission: fresh == 0 });
         if fresh > 0 {
-            return Some(Data { range: SeqRange { start: nxt, end: nxt + fresh }, retransmission: false });
+            return Some(Data::new(nxt, fresh, false));
         }
         let len = (nxt - una).min(sizes.mss);
-        Some(Data { range: SeqRange { start: nxt - len, end: nxt }, retransmission: true })
+        Some(Data::new(nxt - len, len, true))
     }
 
     /// RFC 9293, 3.7.4 and 3.8.6.2.1 (Nagle, silly windows); RFC 5681.
@@ -233,7 +256,7 @@ impl Connection {
                 return None;
             }
             // A FIN alone takes no room in a window.
-            return Some(Data { range: SeqRange { start: nxt, end: nxt + 1 }, retransmission: false });
+            return Some(Data::new(nxt, 1, false));
         }
         self.restart_if_idle(now, cx);
         let window_end = una + self.snd.wnd;
@@ -242,6 +265,11 @@ impl Connection {
         let sendable = unsent.min(window_room);
         self.snd.cwnd_limited = sendable > cwnd_room;
         let room = sendable.min(cwnd_room).min(sizes.packet);
+        if self.mtu.is_some()
+            && let Some(len) = self.mtu_probe(now, &sizes.path, sizes.headers, sendable.min(cwnd_room))
+        {
+            return Some(Data { mtu_probe: true, ..Data::new(nxt, len, false) });
+        }
 
         let len = if room >= sizes.mss {
             let tail = room % sizes.mss;
@@ -270,7 +298,7 @@ impl Connection {
             self.probe_due = None;
         }
         let fin = u32::from(self.snd.fin == Fin::Due && len == unsent);
-        Some(Data { range: SeqRange { start: nxt, end: nxt + len + fin }, retransmission: false })
+        Some(Data::new(nxt, len + fin, false))
     }
 
     /// Nagle, in Minshall's variant: one segment that is not full at a time.
@@ -310,7 +338,7 @@ impl Connection {
         out: &mut dyn Egress,
         cx: &mut Context<'_>,
     ) {
-        let Data { range, retransmission } = data;
+        let Data { range, retransmission, mtu_probe } = data;
         let data_start = self.data_start();
         let data_end = self.data_end();
         let text_end = range.end.earliest(data_end);
@@ -335,7 +363,7 @@ impl Connection {
             segment.flags |= flags;
         }
         // A full segment is less than 64 KiB.
-        let piece = (text > sizes.mss).then_some(sizes.mss as u16);
+        let piece = (text > sizes.mss && !mtu_probe).then_some(sizes.mss as u16);
         transmit(&segment, slices.as_slice(), piece, path, out);
         self.pace(now, text);
         let pieces = u64::from(text.div_ceil(sizes.mss).max(1));
@@ -345,6 +373,9 @@ impl Connection {
         } else {
             cx.counters.out_segs += pieces;
             self.sent(now, range, text, sizes, fin, cx);
+            if mtu_probe {
+                self.mtu_probe_sent(range, sizes.headers);
+            }
         }
         if let Phase::Fast(rate) = &mut self.recovery.phase {
             rate.out = rate.out.saturating_add(text);

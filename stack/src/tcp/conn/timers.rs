@@ -6,7 +6,7 @@ use super::output::Probe;
 use super::{AckDue, Connection, Context, State};
 use crate::tcp::event::CloseReason;
 use crate::tcp::piece::Memory;
-use crate::tcp::recovery::{Phase, Undo};
+use crate::tcp::recovery::{Forward, Phase, Undo};
 use crate::time::Instant;
 
 /// A tail loss probe waits at least this long: drivers hand packets over in batches.
@@ -156,6 +156,8 @@ impl Connection {
         recovery.probe = None;
         recovery.phase = Phase::Timeout;
         recovery.marked = false;
+        // RFC 5682, 2.1, step 1: for the first timeout of a segment.
+        recovery.forward = if recovery.undo.is_some() { Forward::Waiting } else { Forward::Off };
         recovery.recover = self.snd.nxt;
         if self.sack {
             self.rack.mark_lost_on_timeout(now, board, self.snd.una, &self.rtt);
@@ -163,6 +165,7 @@ impl Connection {
             board.mark_lost(|_| true);
         }
         congestion.timed_out(board.in_flight());
+        self.suspect_mtu(now, cx);
         self.rtt.back_off();
         self.timers.tail_probe = OFF;
         self.timers.reorder = OFF;
