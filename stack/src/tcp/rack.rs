@@ -25,6 +25,8 @@ pub(super) struct Rack {
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
+    /// By how much segments came late that were sent once: what a window would have had to be.
+    lateness: Duration,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
@@ -55,6 +57,11 @@ impl Rack {
             Some(highest) if record.end.before(highest) => {
                 if !record.retransmitted {
                     self.reordering_seen = true;
+                    let late = sample.saturating_sub(self.rtt);
+                    if late > self.lateness / 2 {
+                        self.lateness = self.lateness.max(late);
+                        self.persist = REO_WND_PERSIST;
+                    }
                 }
             }
             _ => self.highest = Some(record.end),
@@ -78,6 +85,7 @@ impl Rack {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
             self.extra_mult = 0;
+            self.lateness = Duration::ZERO;
         }
     }
 
@@ -87,6 +95,9 @@ impl Rack {
         }
         let minimum = rtt.minimum().unwrap_or_default();
         let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
+        // What was seen tells more than a part of the smallest RTT, which itself may be that of a
+        // segment that overtook all others.
+        let window = window.max(self.lateness + self.lateness / 8);
         window.min(rtt.smoothed().unwrap_or(window))
     }
 

@@ -180,6 +180,19 @@ impl SackBlocks {
         self.count == 0
     }
 
+    /// Puts them in the order of sequence space.
+    pub fn sort(&mut self) {
+        let blocks = &mut self.blocks[..usize::from(self.count)];
+        for at in 1..blocks.len() {
+            for place in (1..=at).rev() {
+                if !blocks[place].start.before(blocks[place - 1].start) {
+                    break;
+                }
+                blocks.swap(place, place - 1);
+            }
+        }
+    }
+
     /// Keeps only the first `count`.
     pub fn truncate(&mut self, count: usize) {
         self.count = self.count.min(u8::try_from(count).unwrap_or(u8::MAX));

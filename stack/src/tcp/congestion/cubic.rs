@@ -28,8 +28,8 @@ pub(super) struct Cubic {
     /// cwnd_prior: the window before the last loss, in segments.
     prior: f64,
     epoch: Option<Epoch>,
-    /// What undoing the last event brings back.
-    before: (f64, f64),
+    /// What undoing the last event brings back: W_max, cwnd_prior and the epoch.
+    before: Option<Box<(f64, f64, Option<Epoch>)>>,
     /// Part of a segment that growth has left over.
     fraction: f64,
     hystart: HyStart,
@@ -77,7 +77,7 @@ impl Algorithm for Cubic {
     fn congestion_event(&mut self, window: &mut Window, _now: Instant, in_flight: u32) {
         let mss = f64::from(window.mss);
         let now_window = f64::from(window.congestion) / mss;
-        self.before = (self.w_max, self.prior);
+        self.before = Some(Box::new((self.w_max, self.prior, self.epoch)));
         // Section 4.7: fast convergence gives room to new flows.
         self.w_max = if now_window < self.w_max { now_window * (1.0 + BETA) / 2.0 } else { now_window };
         self.prior = now_window;
@@ -90,7 +90,9 @@ impl Algorithm for Cubic {
     }
 
     fn undo(&mut self) {
-        (self.w_max, self.prior) = self.before;
-        self.epoch = None;
+        // Section 4.9: as if it had not been; the curve goes on from where it began.
+        if let Some(before) = self.before.take() {
+            (self.w_max, self.prior, self.epoch) = *before;
+        }
     }
 }

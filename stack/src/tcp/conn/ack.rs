@@ -164,7 +164,10 @@ impl Connection {
             }
         };
         delivered.bytes = board.acknowledge(ack, &mut note);
-        for block in blocks {
+        // From the left, so that what one acknowledgment tells of does not look reordered.
+        let mut ascending = segment.options.sack;
+        ascending.sort();
+        for block in &ascending.as_slice()[..blocks.len()] {
             let valid = block.start.before(block.end) && block.start.after(ack) && block.end.before_eq(snd.nxt);
             if valid {
                 delivered.bytes += board.sack(*block, &mut note);

@@ -14,6 +14,8 @@ pub(super) struct Faults {
     pub(super) reordering: u32,
     /// By how much at most, in milliseconds; zero means 40.
     pub(super) jitter: u64,
+    /// Packets that go without delay, past all that are on their way.
+    pub(super) overtaking: u32,
     /// Cuts super-segments, as a device does: pieces then fare each for itself.
     pub(super) cutting: bool,
 }
@@ -124,8 +126,9 @@ impl Network {
         for _ in 0..copies {
             let extra =
                 if self.happens(self.faults.reordering) { self.random.random_range(0..self.jitter()) } else { 0 };
+            let delay = if self.happens(self.faults.overtaking) { Duration::ZERO } else { self.delay };
             self.serial += 1;
-            let key = (leaves + self.delay + millis(extra), self.serial);
+            let key = (leaves + delay + millis(extra), self.serial);
             self.wire.insert(key, (to, segment.clone(), payload.clone()));
         }
     }
