@@ -164,12 +164,15 @@ impl Link {
     /// # Panics
     /// If nobody answers.
     pub fn connect_far(&self, address: SocketAddr) -> TcpStream {
-        self.far.inside(move || TcpStream::connect(address)).unwrap_or_else(|error| panic!("{address}: {error}"))
+        self.try_connect_far(address).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
-    /// A program at the far end.
-    pub fn run_far(&self, command: &str) -> Command {
-        self.far.run(command)
+    /// The same.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn try_connect_far(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+        self.far.inside(move || TcpStream::connect(address))
     }
 }
 
@@ -264,12 +267,17 @@ fn byte(at: usize) -> u8 {
     (at % 251) as u8
 }
 
+/// `count` bytes of it, from byte `first` on.
+pub fn pattern(first: usize, count: usize) -> Vec<u8> {
+    (first..first + count).map(byte).collect()
+}
+
 /// Sends `count` bytes of the pattern over a connection of the kernel's.
 ///
 /// # Errors
 /// If the connection breaks.
 pub fn send_pattern(stream: &mut TcpStream, count: usize) -> std::io::Result<()> {
-    let pattern: Vec<u8> = (0..65_536 + 251).map(byte).collect();
+    let pattern = pattern(0, 65_536 + 251);
     let mut sent = 0;
     while sent < count {
         let first = sent % 251;

@@ -15,7 +15,9 @@ const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 #[derive(Debug, Clone, Copy)]
 struct Epoch {
     started: Instant,
-    /// K: seconds until the window is back at `w_max`.
+    /// Where the curve is flat: W_max, or the window at its start if that was more.
+    origin: f64,
+    /// K: seconds until the window is back at the origin.
     k: f64,
     /// W_est: what Reno would have.
     estimate: f64,
@@ -44,12 +46,10 @@ impl Algorithm for Cubic {
         let mss = f64::from(window.mss);
         let now_window = f64::from(window.congestion) / mss;
         let segments = f64::from(left) / mss;
-        if self.w_max < now_window {
-            self.w_max = now_window;
-        }
         let w_max = self.w_max;
         let epoch = self.epoch.get_or_insert_with(|| Epoch {
             started: acked.now,
+            origin: w_max.max(now_window),
             // Equation 2.
             k: ((w_max - now_window) / C).max(0.0).cbrt(),
             estimate: now_window,
@@ -58,7 +58,7 @@ impl Algorithm for Cubic {
         // Section 4.3, equation 4.
         let alpha = if epoch.estimate >= self.prior { 1.0 } else { ALPHA };
         epoch.estimate += alpha * segments / now_window;
-        let cubic_at = |t: Duration| C * (t.as_secs_f64() - epoch.k).powi(3) + w_max;
+        let cubic_at = |t: Duration| C * (t.as_secs_f64() - epoch.k).powi(3) + epoch.origin;
         let growth = if cubic_at(elapsed) < epoch.estimate {
             epoch.estimate - now_window
         } else {
@@ -87,6 +87,12 @@ impl Algorithm for Cubic {
         // Section 4.6. What was in flight counts, if that was less than what might have been.
         let base = f64::from(in_flight.min(window.congestion).max(window.mss));
         window.threshold = ((base * BETA) as u32).max(2 * window.mss);
+    }
+
+    fn restarted(&mut self) {
+        // Section 5.8: time in which nothing was sent does not count.
+        self.epoch = None;
+        self.hystart = HyStart::default();
     }
 
     fn undo(&mut self) {

@@ -41,6 +41,8 @@ trait Algorithm {
     fn acked(&mut self, window: &mut Window, acked: &Acked);
     /// A loss was detected; sets the slow start threshold.
     fn congestion_event(&mut self, window: &mut Window, now: Instant, in_flight: u32);
+    /// Nothing was sent for long; the window starts over.
+    fn restarted(&mut self) {}
     /// A loss turned out to be none; the window has been put back.
     fn undo(&mut self);
 }
@@ -233,6 +235,9 @@ impl Congestion {
         let restart = self.initial().min(self.window.congestion);
         self.window.threshold = self.window.threshold.max(self.window.congestion / 4 * 3);
         self.window.congestion = restart;
+        if let Some((algorithm, _)) = self.algorithm() {
+            algorithm.restarted();
+        }
     }
 
     /// The windows, to be given to [`undo`](Congestion::undo).

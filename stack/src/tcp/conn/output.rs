@@ -13,6 +13,9 @@ use crate::wire::tcp::{Codepoint, Flags, MIN_HEADER, Options, Segment, SeqRange}
 /// What a late timer costs at most: drivers' clocks tick in milliseconds.
 const PACING_SLACK: Duration = Duration::from_millis(2);
 
+/// Below that a burst is as long as a window.
+const LAN_RTT: Duration = Duration::from_millis(2);
+
 /// Whether a turn sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tcp) enum Turn {
@@ -148,11 +151,23 @@ impl Connection {
         let mss = base.saturating_sub(options_len).max(8);
         let headers = ip_header(ipv4) as u32 + MIN_HEADER as u32 + options_len;
         let mut room = u32::from(path.max_super).saturating_sub(headers);
-        if let Some(rate) = self.congestion.pacing_rate() {
-            // What goes at once is what goes in a millisecond.
-            room = room.min(u32::try_from(rate / 1000).unwrap_or(u32::MAX)).max(2 * mss).min(room);
+        if room > mss
+            && let Some(share) = self.burst()
+        {
+            room = room.min(share.max(2 * mss));
         }
         Sizes { mss, packet: (room / mss * mss).max(mss), headers, path: *path }
+    }
+
+    /// On a path that is not a LAN's, what goes at once is what goes in a millisecond: a burst fills
+    /// queues on the way, and others' packets are dropped for it (Linux: TSO autosizing).
+    fn burst(&self) -> Option<u32> {
+        if let Some(rate) = self.congestion.pacing_rate() {
+            return Some(u32::try_from(rate / 1000).unwrap_or(u32::MAX));
+        }
+        let rtt = self.rtt.smoothed().filter(|rtt| *rtt > LAN_RTT)?;
+        let share = u64::from(self.congestion.window()) * 1_000_000 / u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+        Some(u32::try_from(share).unwrap_or(u32::MAX))
     }
 
     /// Which bytes go now: lost ones first, then new ones.
