@@ -8,6 +8,7 @@ use crate::packet::Packet;
 use crate::time::Instant;
 use crate::wire::checksum;
 use crate::wire::datagram::Datagram;
+use crate::wire::ip;
 
 /// How long the parts of a datagram wait for the rest.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +37,8 @@ struct Partial {
     header: Option<Vec<u8>>,
     /// Length of the payload, once the last fragment came.
     length: Option<u32>,
+    /// Codepoints of the parts (RFC 3168, section 5.3), a bit for each.
+    codepoints: u8,
     /// An overlap was seen: what is left of the datagram is swallowed.
     poisoned: bool,
 }
@@ -54,9 +57,24 @@ impl Partial {
         next == length && self.header.is_some()
     }
 
+    /// RFC 3168, section 5.3: one mark marks the whole; but a part that takes no marks beside one
+    /// that has one means that somebody cheats: then the datagram is dropped.
+    fn marked(&self) -> Option<bool> {
+        const NOT_ECT: u8 = 1 << 0;
+        const CE: u8 = 1 << 3;
+        match (self.codepoints & CE != 0, self.codepoints & NOT_ECT != 0) {
+            (true, true) => None,
+            (marked, _) => Some(marked),
+        }
+    }
+
     /// The datagram, whole: the first fragment's header with its fields put right.
     fn join(self) -> Option<Packet> {
+        let marked = self.marked()?;
         let mut bytes = self.header?;
+        if marked {
+            ip::mark(&mut bytes);
+        }
         let header = bytes.len();
         self.parts.into_values().for_each(|part| bytes.extend_from_slice(&part));
         let total = u16::try_from(bytes.len()).ok()?;
@@ -127,6 +145,7 @@ impl Reassembly {
         if !datagram.more_fragments {
             partial.length = Some(end);
         }
+        partial.codepoints |= 1 << (datagram.traffic_class & 3);
         partial.parts.insert(start, payload.to_vec());
         if !partial.complete() {
             return Outcome::Incomplete;
@@ -148,6 +167,7 @@ impl Reassembly {
             began: now,
             parts: BTreeMap::new(),
             header: None,
+            codepoints: 0,
             length: None,
             poisoned: false,
         });

@@ -18,7 +18,7 @@ use crate::udp::{self, Delivery, Received, Udp, UdpCounters, UdpId};
 use crate::wire::checksum;
 use crate::wire::datagram::{Datagram, Malformed};
 use crate::wire::ip::{self, protocol};
-use crate::wire::tcp::Segment;
+use crate::wire::tcp::{Codepoint, Segment};
 
 /// Settings of a stack.
 #[derive(Clone, Debug)]
@@ -252,7 +252,9 @@ impl Stack {
             }
         }
         let piece = packet.offload.segmentation.map(|segmentation| segmentation.size);
-        Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()
+        let segment =
+            Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()?;
+        Some(Segment { ecn: Codepoint::of(datagram.traffic_class), ..segment })
     }
 
     fn deliver_tcp(&mut self, now: Instant, packet: Packet, datagram: &Datagram) {
@@ -468,6 +470,18 @@ impl Stack {
             self.tcp.reset_for(&segment);
         }
         self.pool.give(packet);
+    }
+
+    /// Whether a packet gives back a SYN cookie of this stack, and so belongs here although there
+    /// is no such connection yet (RFC 4987, 3.6). Costs one comparison while there are no cookies.
+    pub fn returns_cookie(&self, now: Instant, packet: &Packet) -> bool {
+        self.tcp.awaits_cookies(now)
+            && Datagram::parse(packet.bytes()).is_ok_and(|datagram| {
+                datagram.protocol == protocol::TCP
+                    && !datagram.is_fragment()
+                    && self.home.contains(datagram.destination)
+                    && Self::segment(packet, &datagram).is_some_and(|segment| self.tcp.returns_cookie(now, &segment))
+            })
     }
 
     /// When [`handle_timeout`](Stack::handle_timeout) is due.

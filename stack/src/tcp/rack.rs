@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::rtt::Rtt;
-use super::scoreboard::{Record, Scoreboard};
+use super::scoreboard::{Record, Scoreboard, Verdict};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
@@ -22,6 +22,8 @@ pub(super) struct Rack {
     /// RACK.end_seq).
     latest: Option<(Instant, SeqNum)>,
     rtt: Duration,
+    /// The same before the acknowledgment at hand.
+    rtt_before: Duration,
     /// The latest sent of what the acknowledgment at hand delivered.
     this_time: Option<(Instant, SeqNum)>,
     /// RACK.fack: the highest sequence number delivered.
@@ -29,6 +31,8 @@ pub(super) struct Rack {
     reordering_seen: bool,
     /// The furthest that a range was overtaken, in bytes.
     extent: u32,
+    /// By how much segments came late that were sent once: what a window would have had to be.
+    lateness: Duration,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
@@ -45,6 +49,7 @@ impl Rack {
     /// An acknowledgment is at hand.
     pub(super) fn begin(&mut self) {
         self.this_time = None;
+        self.rtt_before = self.rtt;
     }
 
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
@@ -71,6 +76,11 @@ impl Rack {
                 if !record.retransmitted {
                     self.reordering_seen = true;
                     self.extent = self.extent.max(highest - record.start);
+                    let late = sample.saturating_sub(self.rtt_before);
+                    if late > self.lateness / 2 {
+                        self.lateness = self.lateness.max(late);
+                        self.persist = REO_WND_PERSIST;
+                    }
                 }
             }
             _ => self.highest = Some(record.end),
@@ -99,6 +109,7 @@ impl Rack {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
             self.extra_mult = 0;
+            self.lateness = Duration::ZERO;
         }
     }
 
@@ -108,6 +119,9 @@ impl Rack {
         }
         let minimum = rtt.minimum().unwrap_or_default();
         let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
+        // What was seen tells more than a part of the smallest RTT, which itself may be that of a
+        // segment that overtook all others.
+        let window = window.max(self.lateness + self.lateness / 8);
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
@@ -124,16 +138,17 @@ impl Rack {
         let Some(latest) = self.latest else { return (0, None) };
         let window = self.reordering_window(rtt, in_recovery, board.sacked() / mss.max(1));
         let mut again: Option<Instant> = None;
-        let bytes = board.mark_lost(|record| {
+        let bytes = board.judge(|record| {
             if !sent_after(latest, (record.sent_at, record.end)) {
-                return false;
+                // What follows one that was sent once was sent first after it, and so again.
+                return if record.retransmitted { Verdict::Kept } else { Verdict::Over };
             }
             let due = record.sent_at + self.rtt + window;
             if due <= now {
-                return true;
+                return Verdict::Lost;
             }
             again = Some(again.map_or(due, |again| again.max(due)));
-            false
+            Verdict::Kept
         });
         (bytes, again.map(|due| due.max(now + MIN_TIMER)))
     }

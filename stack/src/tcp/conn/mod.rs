@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
+//! | `ecn.rs` | marks instead of losses (RFC 3168) |
+//! | `mtu.rs` | the largest packet that the path takes (RFC 1191, RFC 5927, RFC 8899) |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
 //! | `output.rs`, `nagle.rs` | what to send next |
 //! | `timers.rs` | what is due |
@@ -12,7 +14,9 @@
 mod ack;
 mod calls;
 mod detail;
+pub(super) mod ecn;
 mod input;
+mod mtu;
 mod nagle;
 mod output;
 mod text;
@@ -21,7 +25,7 @@ mod timers;
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use super::config::{Keepalive, TcpConfig};
+use super::config::{self, Keepalive, TcpConfig};
 use super::congestion::Congestion;
 use super::counters::TcpCounters;
 use super::event::{CloseReason, State};
@@ -37,6 +41,7 @@ use super::send_buffer::SendBuffer;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::{Options, SeqRange, TIMESTAMPS_LEN, Timestamps};
+use ecn::Ecn;
 pub(super) use output::Turn;
 use timers::Timers;
 
@@ -80,12 +85,16 @@ pub(super) struct SendSpace {
     path_mtu: u16,
     /// A full segment as it was sent last: payload beside timestamps.
     mss: u32,
+    /// The same, once one was acknowledged.
+    mss_acked: u32,
     /// Our FIN.
     fin: Fin,
     /// The end of the last segment sent that was not full (Minshall's variant of Nagle).
     small_end: Option<SeqNum>,
     /// When data was sent last.
     last_sent: Instant,
+    /// When the pace allows the next packet.
+    paced_until: Instant,
     /// The congestion window, nothing else, kept data back.
     cwnd_limited: bool,
     /// The most that was in flight in this round trip, and where the round trip ends.
@@ -226,6 +235,7 @@ pub(super) struct Connection {
     pub(super) rcv: ReceiveSpace,
     pub(super) timestamps: Option<TimestampState>,
     sack: bool,
+    ecn: Ecn,
     /// Windows are scaled.
     scaling: bool,
     pub(super) send: SendBuffer,
@@ -236,6 +246,7 @@ pub(super) struct Connection {
     rtt: Rtt,
     congestion: Congestion,
     recovery: Recovery,
+    mtu: Option<Box<mtu::Search>>,
     timers: Timers,
     /// A SYN or SYN-ACK is to be sent.
     syn_due: bool,
@@ -291,9 +302,11 @@ impl Connection {
                 peer_mss: default_mss,
                 path_mtu: u16::MAX,
                 mss,
+                mss_acked: 0,
                 fin: Fin::No,
                 small_end: None,
                 last_sent: now,
+                paced_until: now,
                 cwnd_limited: false,
                 round_flight: 0,
                 round_end: iss,
@@ -318,6 +331,7 @@ impl Connection {
             },
             timestamps: None,
             sack: false,
+            ecn: Ecn::default(),
             scaling: config.window_scaling,
             send: SendBuffer::default(),
             receive: ReceiveQueue::default(),
@@ -327,6 +341,7 @@ impl Connection {
             rtt: Rtt::new(),
             congestion: Congestion::new(config.congestion, mss, config.initial_window),
             recovery: Recovery::new(iss),
+            mtu: None,
             timers: Timers::default(),
             syn_due: false,
             ack_due: AckDue::No,
@@ -359,6 +374,7 @@ impl Connection {
         let mut conn = Connection::new(now, ends, iss, generation, config);
         conn.timestamps = timestamp_offset.map(|offset| TimestampState { offset, recent: 0, recent_at: now });
         conn.sack = config.sack;
+        conn.ecn.agreed = config.ecn == config::Ecn::Active;
         conn.snd.nxt = iss + 1;
         conn.syn_due = true;
         conn.waits.connected = true;
@@ -379,6 +395,7 @@ impl Connection {
         conn.rcv.edge = conn.rcv.nxt + record.offered_window(config);
         conn.timestamps = record.timestamps;
         conn.sack = record.sack;
+        conn.ecn.agreed = record.ecn;
         conn.nodelay = record.nodelay;
         conn.max_segment = record.max_segment;
         if let Some(bytes) = record.receive_buffer {
@@ -402,10 +419,10 @@ impl Connection {
         conn.snd.max_wnd = conn.snd.wnd;
         conn.snd.wl1 = record.irs;
         conn.snd.wl2 = conn.snd.una;
-        if record.retransmits == 0 {
-            conn.rtt.sample(now, now.since(record.sent_at));
-        } else {
+        if record.retransmits > 0 {
             conn.congestion.syn_was_lost();
+        } else if let Some(sent_at) = record.sent_at {
+            conn.rtt.sample(now, now.since(sent_at));
         }
         conn
     }
@@ -470,6 +487,12 @@ impl Connection {
     /// Bytes that options take from every segment.
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+
+    /// SRTT.
+    #[cfg(test)]
+    pub(super) fn smoothed_rtt(&self) -> Option<Duration> {
+        self.rtt.smoothed()
     }
 
     /// What it occupies beside the block itself.
