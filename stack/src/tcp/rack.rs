@@ -22,10 +22,6 @@ pub(super) struct Rack {
     /// RACK.end_seq).
     latest: Option<(Instant, SeqNum)>,
     rtt: Duration,
-    /// The same before the acknowledgment at hand.
-    rtt_before: Duration,
-    /// The latest sent of what the acknowledgment at hand delivered.
-    this_time: Option<(Instant, SeqNum)>,
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
@@ -40,6 +36,15 @@ pub(super) struct Rack {
     dsack_round: Option<SeqNum>,
 }
 
+/// What one acknowledgment delivers.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// RACK.rtt before it.
+    rtt_before: Duration,
+    /// The latest sent of it.
+    latest: Option<(Instant, SeqNum)>,
+}
+
 /// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
 fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
     a.0 > b.0 || (a.0 == b.0 && a.1.after(b.1))
@@ -47,14 +52,20 @@ fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
 
 impl Rack {
     /// An acknowledgment is at hand.
-    pub(super) fn begin(&mut self) {
-        self.this_time = None;
-        self.rtt_before = self.rtt;
+    pub(super) fn arrivals(&self) -> Arrivals {
+        Arrivals { latest: None, rtt_before: self.rtt }
     }
 
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
     /// was made before the range was sent last.
-    pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
+    pub(super) fn delivered(
+        &mut self,
+        now: Instant,
+        record: &Record,
+        rtt: &Rtt,
+        echo_is_older: bool,
+        this_time: &mut Arrivals,
+    ) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.
         if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
@@ -63,8 +74,8 @@ impl Rack {
         // In the order in which they were sent: the last one's RTT counts, even if something that was
         // sent later was delivered before.
         let sent = (record.sent_at, record.end);
-        if self.this_time.is_none_or(|other| sent_after(sent, other)) {
-            self.this_time = Some(sent);
+        if this_time.latest.is_none_or(|other| sent_after(sent, other)) {
+            this_time.latest = Some(sent);
             self.rtt = sample;
         }
         if self.latest.is_none_or(|latest| sent_after(sent, latest)) {
@@ -76,7 +87,7 @@ impl Rack {
                 if !record.retransmitted {
                     self.reordering_seen = true;
                     self.extent = self.extent.max(highest - record.start);
-                    let late = sample.saturating_sub(self.rtt_before);
+                    let late = sample.saturating_sub(this_time.rtt_before);
                     if late > self.lateness / 2 {
                         self.lateness = self.lateness.max(late);
                         self.persist = REO_WND_PERSIST;
@@ -125,7 +136,7 @@ impl Rack {
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
-    /// Step 5: takes for lost what was sent long enough before the latest delivery. Returns the
+    /// Step 5: takes for lost what was sent long enough before the latest arrivals. Returns the
     /// bytes, and when to look again.
     pub(super) fn detect(
         &self,
