@@ -89,6 +89,8 @@ pub struct TcpConfig {
     pub max_send: u32,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,
+    /// Segments that may go at once however low the rate is (Linux: `tcp_min_tso_segs`).
+    pub min_burst: u32,
     /// Whether a connection that was idle for longer than RTO starts over (RFC 5681, 4.1).
     pub slow_start_after_idle: bool,
     /// RTO before the first RTT sample (RFC 6298, 2.1).
@@ -142,6 +144,7 @@ impl Default for TcpConfig {
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
             initial_window: 10,
+            min_burst: 2,
             slow_start_after_idle: true,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use stack::tcp::{CongestionControl, TcpConfig};
+use stack::tcp::{CongestionControl, Ecn, TcpConfig};
 
 /// What `--so_flags` tells: `local=ADDRESS/PREFIX;mtu=BYTES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,24 +79,36 @@ pub fn segments_together() -> u16 {
     number("tcp_min_tso_segs").and_then(|count| u16::try_from(count).ok()).unwrap_or(2).clamp(1, 40)
 }
 
+/// The script's congestion control. CUBIC stands for every other: a namespace may be refused the one
+/// that a script asks for.
+fn congestion_control() -> CongestionControl {
+    let reno = sysctl("tcp_congestion_control").is_some_and(|name| name.trim() == "reno");
+    if reno { CongestionControl::NewReno } else { CongestionControl::Cubic }
+}
+
 /// The stack's settings, as this namespace's `net.ipv4.tcp_*` say.
 pub fn tcp_config() -> TcpConfig {
     let defaults = TcpConfig::default();
     let on = |name: &str, default: bool| number(name).map_or(default, |value| value != 0);
     let [_, initial_receive, max_receive] = triple("tcp_rmem").unwrap_or([4096, 131_072, 6 << 20]);
     let [_, initial_send, max_send] = triple("tcp_wmem").unwrap_or([4096, 16_384, 4 << 20]);
-    let reno = sysctl("tcp_congestion_control").is_some_and(|name| name.trim() == "reno");
     TcpConfig {
-        congestion: if reno { CongestionControl::NewReno } else { CongestionControl::Cubic },
+        congestion: congestion_control(),
         timestamps: on("tcp_timestamps", true),
         window_scaling: on("tcp_window_scaling", true),
         sack: on("tcp_sack", true),
+        ecn: match number("tcp_ecn") {
+            Some(0) => Ecn::Off,
+            Some(1) => Ecn::Active,
+            _ => Ecn::Passive,
+        },
         initial_receive: window_of_buffer(initial_receive),
         max_receive,
         initial_send,
         max_send,
         syn_retries: number("tcp_syn_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(6),
         syn_ack_retries: number("tcp_synack_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(5),
+        min_burst: segments_together().into(),
         slow_start_after_idle: on("tcp_slow_start_after_idle", true),
         fin_wait_2: Duration::from_secs(number("tcp_fin_timeout").unwrap_or(60)),
         flow_events: false,

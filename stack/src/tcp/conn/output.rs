@@ -88,7 +88,7 @@ impl Connection {
         if self.ack_due != AckDue::No || self.reassembly.is_some() {
             options.sack = self.sack_blocks();
         }
-        let sizes = self.sizes(&path, &options);
+        let sizes = self.sizes(&path, &options, cx);
         if self.state != State::SynReceived
             && let Some(data) = self.choose(now, &sizes, cx)
         {
@@ -136,7 +136,7 @@ impl Connection {
         }
     }
 
-    fn sizes(&mut self, path: &Path, options: &Options) -> Sizes {
+    fn sizes(&mut self, path: &Path, options: &Options, cx: &Context<'_>) -> Sizes {
         let ipv4 = self.local.is_ipv4();
         self.rcv.advertised_mss = mss_of(path, ipv4);
         let path_mtu = path.mtu.min(self.snd.path_mtu);
@@ -157,7 +157,7 @@ impl Connection {
         if room > mss
             && let Some(share) = self.burst()
         {
-            room = room.min(share.max(2 * mss));
+            room = room.min(share.max(cx.config.min_burst.saturating_mul(mss)));
         }
         Sizes { mss, packet: (room / mss * mss).max(mss), headers, path: *path }
     }
