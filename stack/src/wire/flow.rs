@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::extension::{self, header};
 use super::ip::protocol;
 use super::tcp::Flags;
 use crate::seq::SeqNum;
@@ -31,6 +32,30 @@ fn u16_at(packet: &[u8], at: usize) -> Option<u16> {
     bytes(packet, at).map(u16::from_be_bytes)
 }
 
+/// RFC 8200, section 4: what is behind the extension headers, where, and of a fragment its offset.
+/// A packet that an ICMP error quotes may be cut anywhere.
+fn skip(packet: &[u8]) -> Option<(u8, usize, Option<u16>)> {
+    let (mut next, mut at, mut offset) = (*packet.get(6)?, 40, None);
+    for _ in 0..extension::MAX_HEADERS {
+        let length = match next {
+            header::HOP_BY_HOP | header::ROUTING | header::DESTINATION => usize::from(*packet.get(at + 1)?) * 8 + 8,
+            header::FRAGMENT => {
+                let field = u16_at(packet, at + 2)?;
+                // An atomic fragment is a whole datagram (RFC 6946).
+                offset = (field & 0xfff9 != 0).then_some(field & 0xfff8);
+                8
+            }
+            _ => break,
+        };
+        next = *packet.get(at)?;
+        at += length;
+        if offset.is_some_and(|offset| offset != 0) {
+            break;
+        }
+    }
+    Some((next, at, offset))
+}
+
 impl Flow {
     /// Looks into `packet`; `None` if it is no IP packet, or too short for what it should hold.
     pub fn peek(packet: &[u8]) -> Option<Flow> {
@@ -54,7 +79,8 @@ impl Flow {
                     let destination: [u8; 16] = bytes(packet, 24)?;
                     let source = Ipv6Addr::from(source).into();
                     let destination = Ipv6Addr::from(destination).into();
-                    (source, destination, packet[6], 40, false, false)
+                    let (protocol, at, offset) = skip(packet)?;
+                    (source, destination, protocol, at, offset.is_some(), offset.is_some_and(|offset| offset != 0))
                 }
                 _ => return None,
             };
