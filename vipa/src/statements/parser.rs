@@ -29,6 +29,7 @@ pub(super) fn parse(
         next: 0,
         end,
         symbol,
+        interfaces: Vec::new(),
         known: known.clone(),
         definitions: Definitions::default(),
         places: Places::default(),
@@ -52,6 +53,8 @@ struct Parser<'a> {
     next: usize,
     end: Position,
     symbol: &'a dyn Fn(&str) -> Option<IpAddr>,
+    /// IPv6 interface names of this text: z/OS lets other statements name a DVIPA by its interface.
+    interfaces: Vec<(&'a str, IpAddr)>,
     /// What is in force already (OBEYFILE).
     known: Definitions,
     /// What the text says.
@@ -142,11 +145,59 @@ impl<'a> Parser<'a> {
     }
 
     fn address(&mut self, word: Word<'_>) -> Option<IpAddr> {
-        let address = word.text.parse().ok().or_else(|| (self.symbol)(word.text));
+        let address = self.look_up(word.text);
         if address.is_none() {
             self.error(word.at, format!("'{}' is neither an address nor a known name", word.text));
         }
         address
+    }
+
+    fn look_up(&self, text: &str) -> Option<IpAddr> {
+        let interface = || self.interfaces.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        text.parse().ok().or_else(|| (self.symbol)(text)).or_else(|| interface().map(|(_, address)| *address))
+    }
+
+    /// The IPv6 address that `text` is, with the length of its prefix if that is written.
+    fn look_up_v6(&self, text: &str) -> Option<(IpAddr, Option<u8>)> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse().ok().filter(|length| *length <= 128)?)),
+            None => (text, None),
+        };
+        self.look_up(address).filter(IpAddr::is_ipv6).map(|address| (address, length))
+    }
+
+    /// Whether the statement goes on with `[interface] address[/length]`, as it does for IPv6, not
+    /// with an address mask.
+    fn is_v6(&self) -> bool {
+        let is_v6 = |word: Word<'_>| self.look_up_v6(word.text).is_some();
+        let next = self.words.get(self.next + 1).copied();
+        self.peek().is_some_and(|word| is_v6(word) || self.look_up(word.text).is_none() && next.is_some_and(is_v6))
+    }
+
+    /// IPv6 addresses to the statement's end, at least one: each may have its interface's name before
+    /// it, and the length of its prefix behind.
+    fn addresses_v6(&mut self, statement: Word<'_>) -> Result<Vec<(IpAddr, Option<u8>, Position)>, Abandon> {
+        let mut addresses = Vec::new();
+        while addresses.is_empty() || self.peek().is_some() {
+            let mut word = self.expect(statement, "an IPv6 address")?;
+            let mut name = None;
+            if self.look_up_v6(word.text).is_none() && self.is_v6() {
+                name = Some(word.text);
+                word = self.expect(statement, "an IPv6 address")?;
+            }
+            match self.look_up_v6(word.text) {
+                Some((address, length)) => {
+                    self.interfaces.extend(name.map(|name| (name, address)));
+                    addresses.push((address, length, word.at));
+                }
+                None => {
+                    let expected = "expected one such as 2001:db8::1/64";
+                    self.error(word.at, format!("'{}' is no IPv6 address: {expected}", word.text));
+                    return Err(Abandon);
+                }
+            }
+        }
+        Ok(addresses)
     }
 
     /// `MOVEable {IMMEDiate | WHENIDLE}`, if it is there.
@@ -199,6 +250,12 @@ impl<'a> Parser<'a> {
     /// D1.
     fn define(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
         let moveable = self.moveable(statement)?.unwrap_or_default();
+        if self.is_v6() {
+            for (address, length, at) in self.addresses_v6(statement)? {
+                self.add_define(Define { address, prefix: length.unwrap_or(128), moveable }, at);
+            }
+            return Ok(());
+        }
         let prefix = self.mask(statement)?;
         let addresses = self.addresses(statement)?;
         let network = |address: IpAddr| match address {
@@ -212,13 +269,16 @@ impl<'a> Parser<'a> {
             } else if network(*address) != network(first) {
                 self.error(*at, format!("{address} is outside the statement's subnet, that of {first}/{prefix}"));
             }
-            let define = Define { address: *address, prefix, moveable };
-            if self.is_news(*address, *at, self.known.defines.contains(&define)) {
-                self.definitions.defines.push(define);
-                self.places.defines.push(*at);
-            }
+            self.add_define(Define { address: *address, prefix, moveable }, *at);
         }
         Ok(())
+    }
+
+    fn add_define(&mut self, define: Define, at: Position) {
+        if self.is_news(define.address, at, self.known.defines.contains(&define)) {
+            self.definitions.defines.push(define);
+            self.places.defines.push(at);
+        }
     }
 
     /// D2.
@@ -231,18 +291,29 @@ impl<'a> Parser<'a> {
                 _ => self.error(word.at, format!("rank {}: expected a number from 1 to 254", word.text)),
             }
         }
-        let create = match self.moveable(statement)? {
+        let moveable = self.moveable(statement)?;
+        if self.is_v6() {
+            for (address, length, at) in self.addresses_v6(statement)? {
+                let create = moveable.map(|moveable| (moveable, length.unwrap_or(128)));
+                self.add_backup(Backup { address, rank, create }, at);
+            }
+            return Ok(());
+        }
+        let create = match moveable {
             Some(moveable) => Some((moveable, self.mask(statement)?)),
             None => None,
         };
         for (address, at) in self.addresses(statement)? {
-            let backup = Backup { address, rank, create };
-            if self.is_news(address, at, self.known.backups.contains(&backup)) {
-                self.definitions.backups.push(backup);
-                self.places.backups.push(at);
-            }
+            self.add_backup(Backup { address, rank, create }, at);
         }
         Ok(())
+    }
+
+    fn add_backup(&mut self, backup: Backup, at: Position) {
+        if self.is_news(backup.address, at, self.known.backups.contains(&backup)) {
+            self.definitions.backups.push(backup);
+            self.places.backups.push(at);
+        }
     }
 
     /// D4.
@@ -258,10 +329,22 @@ impl<'a> Parser<'a> {
                 return Err(Abandon);
             }
         }
-        let prefix = self.mask(statement)?;
-        for (address, at) in self.addresses(statement)? {
-            if !address.is_ipv4() {
-                self.error(at, format!("{address} does not go with an IPv4 mask"));
+        let ranges: Vec<(IpAddr, u8, Position)> = if self.is_v6() {
+            let addresses = self.addresses_v6(statement)?;
+            if let Some((address, _, at)) = addresses.iter().find(|(_, length, _)| length.is_none()) {
+                self.error(*at, format!("{address} in VIPARANGE without a length: expected {address}/64, perhaps"));
+            }
+            addresses.into_iter().map(|(address, length, at)| (address, length.unwrap_or(128), at)).collect()
+        } else {
+            let prefix = self.mask(statement)?;
+            self.addresses(statement)?.into_iter().map(|(address, at)| (address, prefix, at)).collect()
+        };
+        for (address, prefix, at) in ranges {
+            if address.is_ipv6() && disruptive {
+                self.error(at, format!("{address}: an IPv6 range is NONDISRUPTIVE"));
+            }
+            if address.is_ipv4() && prefix > 32 {
+                self.error(at, format!("{address} does not go with an IPv6 prefix"));
             }
             let range = Range { address, prefix, disruptive };
             let same = |other: &Range| other.prefix == prefix && other.contains(address);
