@@ -171,6 +171,11 @@ pub fn socket(address: SocketAddr) -> String {
     format!("{}..{}", address.ip(), address.port())
 }
 
+/// How wide a column for these addresses is: as on z/OS with IPv4, and wider where it has to be.
+fn width(addresses: impl Iterator<Item = IpAddr>) -> usize {
+    addresses.map(|address| address.to_string().len()).max().unwrap_or(0).max(15)
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -238,23 +243,25 @@ impl fmt::Display for Report {
             }
             Report::Vdpt { destinations } => {
                 writeln!(f, "Dynamic VIPA Destination Port Table:")?;
-                writeln!(f, "{:<15} DPort {:<15} Rdy TotalConn  WLM  TSR Flg", "Dest IPaddr", "DestXCF Addr")?;
-                writeln!(f, "{:<15} ----- {:<15} --- ---------  ---  --- ---", "-----------", "------------")?;
+                let wide = width(destinations.iter().flat_map(|row| [row.address, row.xcf]));
+                writeln!(f, "{:<wide$} DPort {:<wide$} Rdy TotalConn  WLM  TSR Flg", "Dest IPaddr", "DestXCF Addr")?;
+                writeln!(f, "{:<wide$} ----- {:<wide$} --- ---------  ---  --- ---", "-----------", "------------")?;
                 destinations.iter().try_for_each(|row| {
                     let (address, xcf) = (row.address.to_string(), row.xcf.to_string());
                     // TotalConn has ten digits and wraps.
                     let total = row.total % 10_000_000_000;
-                    writeln!(f, "{address:<15} {:05} {xcf:<15} {:03} {total:010} 01   100 R", row.port, row.ready)
+                    writeln!(f, "{address:<wide$} {:05} {xcf:<wide$} {:03} {total:010} 01   100 R", row.port, row.ready)
                 })
             }
             Report::Vcrt { connections } => {
                 writeln!(f, "Dynamic VIPA Connection Routing Table:")?;
-                writeln!(f, "{:<15} DPort {:<15} SPort {:<15}", "Dest IPaddr", "Src IPaddr", "DestXCF Addr")?;
-                writeln!(f, "{:<15} ----- {:<15} ----- {:<15}", "-----------", "----------", "------------")?;
+                let wide = width(connections.iter().flat_map(|row| [row.destination.ip(), row.source.ip(), row.xcf]));
+                writeln!(f, "{:<wide$} DPort {:<wide$} SPort {:<wide$}", "Dest IPaddr", "Src IPaddr", "DestXCF Addr")?;
+                writeln!(f, "{:<wide$} ----- {:<wide$} ----- {:<wide$}", "-----------", "----------", "------------")?;
                 connections.iter().try_for_each(|row| {
                     let (to, from) = (row.destination.ip().to_string(), row.source.ip().to_string());
                     let (dport, sport) = (row.destination.port(), row.source.port());
-                    writeln!(f, "{to:<15} {dport:05} {from:<15} {sport:05} {}", row.xcf)
+                    writeln!(f, "{to:<wide$} {dport:05} {from:<wide$} {sport:05} {}", row.xcf)
                 })
             }
             Report::Stats(groups) => groups.iter().try_for_each(|(group, counters)| {
@@ -262,11 +269,13 @@ impl fmt::Display for Report {
                 counters.iter().try_for_each(|(name, count)| writeln!(f, "  {name:<24} = {count}"))
             }),
             Report::Conn { connections } => {
-                writeln!(f, "{:<22} {:<22} State", "Local Socket", "Foreign Socket")?;
-                writeln!(f, "{:<22} {:<22} -----", "------------", "--------------")?;
+                let longest = connections.iter().map(|row| row.local.len().max(row.foreign.len())).max();
+                let wide = longest.unwrap_or(0).max(22);
+                writeln!(f, "{:<wide$} {:<wide$} State", "Local Socket", "Foreign Socket")?;
+                writeln!(f, "{:<wide$} {:<wide$} -----", "------------", "--------------")?;
                 connections
                     .iter()
-                    .try_for_each(|row| writeln!(f, "{:<22} {:<22} {}", row.local, row.foreign, row.state))
+                    .try_for_each(|row| writeln!(f, "{:<wide$} {:<wide$} {}", row.local, row.foreign, row.state))
             }
         }
     }

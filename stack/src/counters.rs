@@ -2,68 +2,77 @@
 
 use std::net::IpAddr;
 
-/// ipSystemStatsTable, for one version of IP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the MIB's names")]
-pub struct IpCounters {
-    pub in_receives: u64,
-    pub in_octets: u64,
-    pub in_hdr_errors: u64,
-    pub in_no_routes: u64,
-    pub in_addr_errors: u64,
-    pub in_unknown_protos: u64,
-    pub in_truncated_pkts: u64,
-    pub in_forw_datagrams: u64,
-    pub reasm_reqds: u64,
-    pub reasm_oks: u64,
-    pub reasm_fails: u64,
-    pub in_discards: u64,
-    pub in_delivers: u64,
-    pub out_requests: u64,
-    pub out_no_routes: u64,
-    pub out_forw_datagrams: u64,
-    pub out_discards: u64,
-    pub out_frag_reqds: u64,
-    pub out_frag_oks: u64,
-    pub out_frag_fails: u64,
-    pub out_frag_creates: u64,
-    pub out_transmits: u64,
-    /// Not in the MIB: of `in_addr_errors`, those with a source that no host has (RFC 1812, 5.3.7).
-    pub in_martians: u64,
-    /// Not in the MIB: of `in_discards`, those whose offload facts contradict the packet.
-    pub in_bad_offload: u64,
+/// Defines a set of counters that know their names in the MIB.
+macro_rules! counters {
+    ($(#[$of:meta])* $set:ident: $($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
+        $(#[$of])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $set {
+            $($(#[$doc])* pub $field: u64,)*
+        }
+
+        impl $set {
+            /// Every counter by its MIB name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$(($name, self.$field),)*].into_iter()
+            }
+        }
+    };
 }
 
-impl IpCounters {
-    /// All of them, with the MIB's names.
-    pub fn named(&self) -> [(&'static str, u64); 24] {
-        [
-            ("InReceives", self.in_receives),
-            ("InOctets", self.in_octets),
-            ("InHdrErrors", self.in_hdr_errors),
-            ("InNoRoutes", self.in_no_routes),
-            ("InAddrErrors", self.in_addr_errors),
-            ("InUnknownProtos", self.in_unknown_protos),
-            ("InTruncatedPkts", self.in_truncated_pkts),
-            ("InForwDatagrams", self.in_forw_datagrams),
-            ("ReasmReqds", self.reasm_reqds),
-            ("ReasmOKs", self.reasm_oks),
-            ("ReasmFails", self.reasm_fails),
-            ("InDiscards", self.in_discards),
-            ("InDelivers", self.in_delivers),
-            ("OutRequests", self.out_requests),
-            ("OutNoRoutes", self.out_no_routes),
-            ("OutForwDatagrams", self.out_forw_datagrams),
-            ("OutDiscards", self.out_discards),
-            ("OutFragReqds", self.out_frag_reqds),
-            ("OutFragOKs", self.out_frag_oks),
-            ("OutFragFails", self.out_frag_fails),
-            ("OutFragCreates", self.out_frag_creates),
-            ("OutTransmits", self.out_transmits),
-            ("InMartians", self.in_martians),
-            ("InBadOffload", self.in_bad_offload),
-        ]
-    }
+pub(crate) use counters;
+
+counters! {
+    /// ipSystemStatsTable, for one version of IP.
+    IpCounters:
+    /// Packets that came in, wrong ones too.
+    in_receives = "ipSystemStatsInReceives",
+    /// Their bytes.
+    in_octets = "ipSystemStatsInOctets",
+    /// Dropped for what their headers say.
+    in_hdr_errors = "ipSystemStatsInHdrErrors",
+    /// Not forwarded for want of a route.
+    in_no_routes = "ipSystemStatsInNoRoutes",
+    /// Dropped for their addresses.
+    in_addr_errors = "ipSystemStatsInAddrErrors",
+    /// For a protocol that nobody serves.
+    in_unknown_protos = "ipSystemStatsInUnknownProtos",
+    /// Shorter than they say.
+    in_truncated_pkts = "ipSystemStatsInTruncatedPkts",
+    /// For somebody else, and this stack is to pass them on.
+    in_forw_datagrams = "ipSystemStatsInForwDatagrams",
+    /// Fragments.
+    reasm_reqds = "ipSystemStatsReasmReqds",
+    /// Datagrams made whole.
+    reasm_oks = "ipSystemStatsReasmOKs",
+    /// Fragments dropped, and datagrams given up.
+    reasm_fails = "ipSystemStatsReasmFails",
+    /// Dropped although nothing is wrong with their headers.
+    in_discards = "ipSystemStatsInDiscards",
+    /// Handed to a protocol.
+    in_delivers = "ipSystemStatsInDelivers",
+    /// Packets of this stack's own.
+    out_requests = "ipSystemStatsOutRequests",
+    /// Those of them without a route.
+    out_no_routes = "ipSystemStatsOutNoRoutes",
+    /// Passed on.
+    out_forw_datagrams = "ipSystemStatsOutForwDatagrams",
+    /// Dropped for want of room.
+    out_discards = "ipSystemStatsOutDiscards",
+    /// Datagrams to be cut.
+    out_frag_reqds = "ipSystemStatsOutFragReqds",
+    /// Datagrams cut.
+    out_frag_oks = "ipSystemStatsOutFragOKs",
+    /// Datagrams that could not be cut.
+    out_frag_fails = "ipSystemStatsOutFragFails",
+    /// Fragments that they became.
+    out_frag_creates = "ipSystemStatsOutFragCreates",
+    /// Packets that left by a link.
+    out_transmits = "ipSystemStatsOutTransmits",
+    /// Not in the MIB: of the address errors, those with a source that no host has (RFC 1812, 5.3.7).
+    in_martians = "InMartians",
+    /// Not in the MIB: of the discards, those whose offload facts contradict the packet.
+    in_bad_offload = "InBadOffload",
 }
 
 /// icmpStatsTable and icmpMsgStatsTable, for one version of ICMP.
@@ -97,21 +106,22 @@ impl Default for IcmpCounters {
 }
 
 impl IcmpCounters {
-    /// All of them, with the MIB's names; of the types, those that were counted.
-    pub fn named(&self) -> Vec<(String, u64)> {
+    /// Every counter by its MIB name; of the types, those that were counted.
+    pub fn iter(&self) -> impl Iterator<Item = (String, u64)> {
         let fixed = [
-            ("InMsgs", self.in_msgs),
-            ("InErrors", self.in_errors),
-            ("OutMsgs", self.out_msgs),
-            ("OutErrors", self.out_errors),
+            ("icmpStatsInMsgs", self.in_msgs),
+            ("icmpStatsInErrors", self.in_errors),
+            ("icmpStatsOutMsgs", self.out_msgs),
+            ("icmpStatsOutErrors", self.out_errors),
             ("OutRateLimited", self.out_rate_limited),
         ];
         let of = |what: &'static str, types: &[u64; 256]| {
             let counted = types.iter().enumerate().filter(|(_, count)| **count > 0);
             counted.map(|(kind, count)| (format!("{what}.{kind}"), *count)).collect::<Vec<_>>()
         };
-        let fixed = fixed.into_iter().map(|(name, count)| (name.to_owned(), count));
-        fixed.chain(of("InPkts", &self.in_types)).chain(of("OutPkts", &self.out_types)).collect()
+        let fixed = fixed.map(|(name, count)| (name.to_owned(), count)).into_iter();
+        let types = of("icmpMsgStatsInPkts", &self.in_types);
+        fixed.chain(types).chain(of("icmpMsgStatsOutPkts", &self.out_types))
     }
 }
 

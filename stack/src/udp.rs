@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use crate::counters::counters;
 use crate::packet::{Checksum, Packet, Pool};
 use crate::wire::checksum;
 use crate::wire::datagram::Datagram;
@@ -58,14 +59,17 @@ pub struct Received {
     pub destination: SocketAddr,
 }
 
-/// MIB counters (RFC 4113).
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the MIB's names")]
-pub struct UdpCounters {
-    pub in_datagrams: u64,
-    pub no_ports: u64,
-    pub in_errors: u64,
-    pub out_datagrams: u64,
+counters! {
+    /// What UDP has counted (RFC 4113).
+    UdpCounters:
+    /// Datagrams handed to a socket.
+    in_datagrams = "udpInDatagrams",
+    /// Datagrams to a port that nobody has.
+    no_ports = "udpNoPorts",
+    /// Datagrams that could not be handed over for another reason.
+    in_errors = "udpInErrors",
+    /// Datagrams sent.
+    out_datagrams = "udpOutDatagrams",
 }
 
 #[derive(Debug)]

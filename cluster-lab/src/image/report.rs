@@ -1,5 +1,6 @@
 //! What an image tells of itself.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use stack::home::Kind;
@@ -76,7 +77,8 @@ fn home(shared: &Shared) -> Report {
             (Kind::Loopback, _) => "LOOPBACK".into(),
             // As z/OS names the link of a dynamic VIPA.
             (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V4(address)) => format!("VIPL{:08X}", address.to_bits()),
-            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(_)) => "VIPL6".into(),
+            // There the interface is named in the profile; here by the address's last 32 bits.
+            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(address)) => format!("VIP6{:08X}", address.to_bits() as u32),
         },
         flag: if home.kind == Kind::InternalDvipa { "I" } else { "" }.into(),
     };
@@ -205,7 +207,28 @@ fn statistics(shared: &Shared) -> Report {
     ];
     let vipa = named.map(|(name, count)| (name.to_owned(), count)).into();
     let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause))).into();
-    Report::Stats([("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into())
+    let mut groups: BTreeMap<String, BTreeMap<String, u64>> =
+        [("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into();
+    groups.extend(protocols(&core.stack));
+    Report::Stats(groups)
+}
+
+/// What the stack counts, by the names of the MIB (RFC 4293, RFC 4113, RFC 4022).
+fn protocols(stack: &stack::Stack) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let counters = stack.counters();
+    let group = |named: &mut dyn Iterator<Item = (&str, u64)>| {
+        named.map(|(name, count)| (name.to_owned(), count)).collect::<BTreeMap<_, _>>()
+    };
+    [
+        ("IPv4", group(&mut counters.v4.iter())),
+        ("IPv6", group(&mut counters.v6.iter())),
+        ("ICMPv4", counters.icmp.iter().collect()),
+        ("ICMPv6", counters.icmpv6.iter().collect()),
+        ("TCP", group(&mut stack.tcp().counters().iter())),
+        ("UDP", group(&mut stack.udp_counters().iter())),
+    ]
+    .map(|(name, group)| (name.to_owned(), group))
+    .into()
 }
 
 fn connections(shared: &Shared) -> Report {

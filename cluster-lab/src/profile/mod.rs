@@ -19,7 +19,7 @@ mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::key::ClusterKey;
@@ -60,6 +60,27 @@ pub struct Network {
     pub mtu: u16,
     /// Whether TUN devices carry super-segments and unfinished checksums.
     pub offload: bool,
+}
+
+impl Network {
+    /// The first address of the network of `prefix` bits that `address` is in.
+    pub(crate) fn first_of(address: IpAddr, prefix: u8) -> Option<IpAddr> {
+        Some(match address {
+            IpAddr::V4(v4) => {
+                let host = 32u32.checked_sub(prefix.into())?;
+                Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(host).unwrap_or(0)).into()
+            }
+            IpAddr::V6(v6) => {
+                let host = 128u32.checked_sub(prefix.into())?;
+                Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(host).unwrap_or(0)).into()
+            }
+        })
+    }
+
+    /// Whether `address` is on it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.subnet.is_ipv4() && Network::first_of(address, self.prefix) == Some(self.subnet)
+    }
 }
 
 /// One image.

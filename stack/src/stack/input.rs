@@ -140,7 +140,7 @@ impl Stack {
         match Self::segment(&packet, datagram) {
             Some(segment) => self.tcp.receive(now, segment, packet, &mut self.pool),
             None => {
-                self.tcp_in_errs += 1;
+                self.tcp.count_malformed();
                 self.pool.give(packet);
             }
         }

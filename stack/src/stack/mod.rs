@@ -110,8 +110,6 @@ pub struct Stack {
     looped: VecDeque<Packet>,
     identifications: Identifications,
     counters: Counters,
-    /// tcpInErrs (RFC 4022).
-    tcp_in_errs: u64,
 }
 
 impl Stack {
@@ -132,7 +130,6 @@ impl Stack {
             looped: VecDeque::new(),
             identifications: Identifications::new(seed),
             counters: Counters::default(),
-            tcp_in_errs: 0,
             config,
         }
     }
@@ -187,14 +184,14 @@ impl Stack {
         &mut self.raw
     }
 
+    /// Bytes that wait for the rest of their datagrams.
+    pub fn reassembly_bytes(&self) -> usize {
+        self.reassembly.bytes()
+    }
+
     /// Counters of IP and ICMP.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// tcpInErrs (RFC 4022): segments that were dropped before TCP saw them.
-    pub fn tcp_in_errs(&self) -> u64 {
-        self.tcp_in_errs
     }
 
     /// Counters of UDP.

@@ -292,6 +292,11 @@ impl Tcp {
         self.listeners.iter().map(|(_, listener)| listener.info())
     }
 
+    /// A segment was dropped before it could be looked at: wrong checksum or header.
+    pub(crate) fn count_malformed(&mut self) {
+        self.counters.in_errs += 1;
+    }
+
     /// What has been counted.
     pub fn counters(&self) -> &TcpCounters {
         &self.counters

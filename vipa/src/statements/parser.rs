@@ -181,7 +181,10 @@ impl<'a> Parser<'a> {
         while addresses.is_empty() || self.peek().is_some() {
             let mut word = self.expect(statement, "an IPv6 address")?;
             let mut name = None;
-            if self.look_up_v6(word.text).is_none() && self.is_v6() {
+            // A name that stands for the very address behind it is its interface's.
+            let named = self.look_up(word.text).filter(|_| word.text.parse::<IpAddr>().is_err());
+            let next = self.peek().and_then(|next| self.look_up_v6(next.text)).map(|(address, _)| address);
+            if next.is_some() && (named == next || self.look_up_v6(word.text).is_none()) {
                 name = Some(word.text);
                 word = self.expect(statement, "an IPv6 address")?;
             }

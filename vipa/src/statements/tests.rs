@@ -59,6 +59,13 @@ fn ipv6_statements_are_understood() {
     assert_eq!(definitions.ranges, [Range { address: address("2001:db8:2::"), prefix: 48, disruptive: false }]);
     assert_eq!(definitions.distributes[0].address, first);
     assert_eq!(read(&definitions.to_string()).unwrap(), definitions, "printed and read again");
+    // A name of the profile may be the interface's, or stand for the address by itself.
+    let symbol = |name: &str| (name == "DVA6").then_some(first);
+    for text in ["DVA6 2001:db8:1::1/64", "DVA6/64"] {
+        let text = format!("VIPADYNAMIC VIPADEFINE {text} VIPADIST DVA6 DESTIP ALL ENDVIPADYNAMIC");
+        let (named, _) = parse(&text, &symbol).unwrap();
+        assert_eq!(named.defines, [Define { address: first, prefix: 64, moveable }]);
+    }
     for (text, reason) in [
         ("VIPADYNAMIC VIPADEFINE 255.255.255.0 2001:db8::1 ENDVIPADYNAMIC", "does not go with an IPv4 mask"),
         ("VIPADYNAMIC VIPADEFINE 2001:db8::1/129 ENDVIPADYNAMIC", "no address mask"),
