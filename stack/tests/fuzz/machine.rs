@@ -1,7 +1,9 @@
 //! A host and wild peers: a byte program of frames, time and socket calls, in which every byte
 //! means something.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use stack::packet::SegmentKind;
@@ -15,6 +17,7 @@ use stack::wire::ip::protocol;
 use stack::{Checksum, Config, Egress, Instant, Offload, Packet, Segmentation, Stack, Transmit};
 
 use crate::frames::{Tcp, options, repair};
+use crate::seeds;
 use crate::support::*;
 
 /// The steps; each byte modulo their number is one. Arguments follow.
@@ -28,7 +31,8 @@ pub mod step {
     pub const AGAIN: u8 = 6;
     pub const DATAGRAM: u8 = 7;
     pub const SUPER: u8 = 8;
-    pub const COUNT: u8 = 9;
+    pub const SEED: u8 = 9;
+    pub const COUNT: u8 = 10;
 }
 
 /// The calls.
@@ -95,6 +99,10 @@ impl Egress for Wire {
         transmit.payload.iter().for_each(|slice| self.last.extend_from_slice(slice));
         let bytes = &self.last;
         let datagram = Datagram::parse(bytes).unwrap_or_else(|error| panic!("{error}: {bytes:02x?}"));
+        if !both(2).contains(&datagram.source) {
+            // Passed on, whatever it is.
+            return;
+        }
         assert_eq!((datagram.payload.end, datagram.fault), (bytes.len(), None));
         if transmit.offload.segmentation.is_none() {
             assert!(bytes.len() <= 1500, "{} bytes", bytes.len());
@@ -133,8 +141,10 @@ impl Egress for Wire {
     }
 }
 
-struct Machine<'a> {
-    program: &'a [u8],
+struct Machine {
+    program: VecDeque<u8>,
+    /// Within a program of the corpus.
+    nested: bool,
     now: Instant,
     stack: Stack,
     wire: Wire,
@@ -154,7 +164,8 @@ pub fn run(program: &[u8]) -> Reached {
     let udp = stack.udp_mut().bind(None, 9).unwrap();
     let raw = stack.raw_mut().open(253, None);
     let mut machine = Machine {
-        program,
+        program: program.to_vec().into(),
+        nested: false,
         now: NOW,
         stack,
         wire: Wire::default(),
@@ -172,12 +183,10 @@ pub fn run(program: &[u8]) -> Reached {
     machine.end()
 }
 
-impl Machine<'_> {
+impl Machine {
     /// The next byte; zero behind the end.
     fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.program.split_first() else { return 0 };
-        self.program = rest;
-        *first
+        self.program.pop_front().unwrap_or(0)
     }
 
     fn word(&mut self) -> u16 {
@@ -185,9 +194,7 @@ impl Machine<'_> {
     }
 
     fn take(&mut self, count: usize) -> Vec<u8> {
-        let (taken, rest) = self.program.split_at(count.min(self.program.len()));
-        self.program = rest;
-        taken.to_vec()
+        self.program.drain(..count.min(self.program.len())).collect()
     }
 
     fn step(&mut self) {
@@ -243,6 +250,7 @@ impl Machine<'_> {
                 };
                 self.receive(bytes, Offload::default());
             }
+            step::SEED => self.seed(),
             _ => {
                 let size = self.word();
                 let bytes = self.segment();
@@ -251,6 +259,30 @@ impl Machine<'_> {
                 self.receive(bytes, Offload { checksum, segmentation: Some(Segmentation { kind, size }) });
             }
         }
+    }
+
+    /// One of the corpus, with one byte changed: random steps alone seldom get to a connection.
+    fn seed(&mut self) {
+        static SEEDS: LazyLock<Vec<Vec<u8>>> =
+            LazyLock::new(|| seeds::programs().into_iter().map(|(_, seed)| seed).collect());
+        let (which, at, value) = (self.byte(), self.byte(), self.byte());
+        if self.nested {
+            return;
+        }
+        let mut seed = SEEDS[usize::from(which) % SEEDS.len()].clone();
+        // Half of them are cut there.
+        match (usize::from(at) % seed.len(), value) {
+            (at, 0x80..) => seed.truncate(at),
+            (at, value) => seed[at] ^= value,
+        }
+        let rest = std::mem::replace(&mut self.program, seed.into());
+        self.nested = true;
+        while !self.program.is_empty() {
+            self.step();
+            self.settle();
+        }
+        self.nested = false;
+        self.program = rest;
     }
 
     /// The host's address and a peer's.

@@ -1,6 +1,8 @@
-//! One packet, with any offload facts: `[how, a, b, c, d, packet…]`.
+//! One packet, with any offload facts: `[how, a, b, c, d, packet…]`, or one of the seeds, changed:
+//! `[how, a, b, c, d, which, (place, what, value)…]`.
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use stack::packet::SegmentKind;
 use stack::reassembly::{Outcome, Reassembly};
@@ -11,6 +13,7 @@ use stack::wire::{header_len, ip, segment};
 use stack::{Checksum, Config, Offload, Packet, Segmentation, Stack};
 
 use crate::frames::repair;
+use crate::seeds;
 use crate::support::*;
 
 /// Bits of the first byte.
@@ -19,10 +22,32 @@ const PARTIAL: u8 = 2;
 const VALID: u8 = 4;
 const SEGMENTED: u8 = 8;
 const SIX: u8 = 16;
+const CHANGED: u8 = 32;
 
 thread_local! {
     /// A host and a router that live through all packets.
     static STACKS: RefCell<(Stack, Stack)> = RefCell::new(stacks());
+}
+
+/// A seed with changes.
+fn changed(input: &[u8]) -> Vec<u8> {
+    static SEEDS: LazyLock<Vec<Vec<u8>>> =
+        LazyLock::new(|| seeds::packets().into_iter().map(|(_, seed)| seed[5..].to_vec()).collect());
+    let Some((which, changes)) = input.split_first() else { return Vec::new() };
+    let mut bytes = SEEDS[usize::from(*which) % SEEDS.len()].clone();
+    // A few at a time: after many changes nothing is left of the seed.
+    for change in changes.chunks_exact(3).take(1 + changes.len() % 6) {
+        let (at, value) = (usize::from(change[0]) % bytes.len().max(1), change[2]);
+        match change[1] % 5 {
+            _ if bytes.is_empty() => {}
+            0 => bytes[at] ^= 1 << (value % 8),
+            1 => bytes[at] = value,
+            2 => bytes.insert(at, value),
+            3 => drop(bytes.remove(at)),
+            _ => bytes.truncate(at),
+        }
+    }
+    bytes
 }
 
 fn stacks() -> (Stack, Stack) {
@@ -34,7 +59,7 @@ fn stacks() -> (Stack, Stack) {
 
 pub fn check(input: &[u8]) {
     let Some((&[how, a, b, c, d], bytes)) = input.split_first_chunk::<5>() else { return };
-    let mut bytes = bytes.to_vec();
+    let mut bytes = if how & CHANGED != 0 { changed(bytes) } else { bytes.to_vec() };
     if how & REPAIR != 0 {
         repair(&mut bytes);
     }
@@ -85,7 +110,9 @@ fn parts(bytes: &[u8], offload: Offload, size: u16) {
     {
         assert_eq!(flow.source.ip(), datagram.source);
         assert_eq!(flow.destination.ip(), datagram.destination);
-        assert_eq!((flow.protocol, flow.fragment), (datagram.protocol, datagram.is_fragment()));
+        assert_eq!(flow.fragment, datagram.is_fragment());
+        // In a first fragment the flow is sought behind headers that only the whole datagram has.
+        assert!(flow.fragment || flow.protocol == datagram.protocol);
     }
     if datagram.is_fragment() {
         let mut reassembly = Reassembly::default();
