@@ -41,8 +41,9 @@ fn skip(packet: &[u8]) -> Option<(u8, usize, Option<u16>)> {
             header::HOP_BY_HOP | header::ROUTING | header::DESTINATION => usize::from(*packet.get(at + 1)?) * 8 + 8,
             header::FRAGMENT => {
                 let field = u16_at(packet, at + 2)?;
-                // An atomic fragment is a whole datagram (RFC 6946).
-                offset = (field & 0xfff9 != 0).then_some(field & 0xfff8);
+                // An atomic fragment is a whole datagram (RFC 6946); what it is within the datagram's
+                // first fragment is not known yet.
+                offset = offset.or((field & 0xfff9 != 0).then_some(field & 0xfff8));
                 8
             }
             _ => break,
@@ -104,5 +105,24 @@ impl Flow {
             flow.flags = Flags(*packet.get(at + 13)?);
         }
         Some(flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a first fragment (RFC 8200, section 4.5) with an atomic one (RFC 6946) in it
+    /// is a fragment.
+    #[test]
+    fn an_atomic_fragment_in_a_first_one_changes_nothing() {
+        let mut packet = vec![0; 40];
+        (packet[0], packet[6]) = (0x60, header::FRAGMENT);
+        packet.extend_from_slice(&[header::FRAGMENT, 0, 0, 1, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[protocol::UDP, 0, 0, 0, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[0, 7, 0, 9, 0, 8, 0, 0]);
+        let flow = Flow::peek(&packet).unwrap();
+        assert!(flow.fragment);
+        assert_eq!((flow.protocol, flow.source.port(), flow.destination.port()), (protocol::UDP, 7, 9));
     }
 }
