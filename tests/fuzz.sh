@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 executions=${1:-1000000}
 shift $(($# > 0 ? 1 : 0))
 # target:package:where
-known="fuzz_packet:stack:--test=fuzz fuzz_stack:stack:--test=fuzz fuzz_statements:cluster-lab:--test=fuzz fuzz_profile:cluster-lab:--test=fuzz fuzz_open:cluster-lab:--lib fuzz_insider:cluster-lab:--lib"
+known="fuzz_packet:stack:--test=fuzz fuzz_stack:stack:--test=fuzz fuzz_statements:cluster-lab:--test=fuzz fuzz_profile:cluster-lab:--test=fuzz fuzz_tcpip:cluster-lab:--test=fuzz fuzz_open:cluster-lab:--lib fuzz_insider:cluster-lab:--lib"
 
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 export CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true

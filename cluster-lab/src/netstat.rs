@@ -25,6 +25,8 @@ pub enum ReportKind {
     Conn,
     /// What was counted
     Stats,
+    /// What is set
+    Config,
 }
 
 /// A report. Its JSON form is the content of the variant.
@@ -68,6 +70,11 @@ pub enum Report {
     },
     /// See [`ReportKind::Stats`]: groups of counters.
     Stats(BTreeMap<String, BTreeMap<String, u64>>),
+    /// See [`ReportKind::Config`].
+    Config {
+        /// One row for each parameter.
+        parameters: Vec<ParameterRow>,
+    },
 }
 
 #[allow(missing_docs, reason = "the columns of z/OS's reports")]
@@ -141,6 +148,13 @@ mod rows {
         pub source: SocketAddr,
         pub xcf: IpAddr,
         pub state: String,
+    }
+
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct ParameterRow {
+        pub group: String,
+        pub name: String,
+        pub value: String,
     }
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -268,6 +282,17 @@ impl fmt::Display for Report {
                 writeln!(f, "{group} Statistics")?;
                 counters.iter().try_for_each(|(name, count)| writeln!(f, "  {name:<24} = {count}"))
             }),
+            Report::Config { parameters } => {
+                for group in parameters.chunk_by(|one, next| one.group == next.group) {
+                    if let [first, ..] = group {
+                        writeln!(f, "{} Configuration Table:", first.group)?;
+                    }
+                    for row in group {
+                        writeln!(f, "  {:<20} {}", format!("{}:", row.name), row.value)?;
+                    }
+                }
+                Ok(())
+            }
             Report::Conn { connections } => {
                 let longest = connections.iter().map(|row| row.local.len().max(row.foreign.len())).max();
                 let wide = longest.unwrap_or(0).max(22);

@@ -11,8 +11,6 @@ use crate::wire::checksum;
 use crate::wire::datagram::Datagram;
 use crate::wire::extension;
 
-/// How long the parts of a datagram wait for the rest (RFC 1122, section 3.3.2; RFC 8200, section 4.5).
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// Datagrams that are put together at a time; the oldest gives way.
 const MAX_DATAGRAMS: usize = 64;
 /// The same from one source.
@@ -120,13 +118,31 @@ pub enum Outcome {
 }
 
 /// Datagrams that are being put together, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reassembly {
+    timeout: Duration,
     partial: Vec<Partial>,
     bytes: usize,
 }
 
+impl Default for Reassembly {
+    /// RFC 1122, section 3.3.2; RFC 8200, section 4.5.
+    fn default() -> Self {
+        Reassembly::new(Duration::from_secs(60))
+    }
+}
+
 impl Reassembly {
+    /// With nothing in it. The parts of a datagram wait for the rest for `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        Reassembly { timeout, partial: Vec::new(), bytes: 0 }
+    }
+
+    /// From now on parts wait so long.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Bytes that it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -248,7 +264,7 @@ impl Reassembly {
 
     /// When the oldest datagram is given up.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.partial.first().map(|oldest| oldest.began + TIMEOUT)
+        self.partial.first().map(|oldest| oldest.began + self.timeout)
     }
 
     /// Gives up what is too old: from whom each was, and its first fragment, if that came.

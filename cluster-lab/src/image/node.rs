@@ -18,6 +18,7 @@ use super::watch;
 use super::xcf::{CutLink, XcfLink};
 use crate::control::Cut;
 use crate::device::Device;
+use crate::tcpip::Settings;
 
 /// Largest packet that crosses XCF with its header in one UDP datagram.
 const XCF_MAX_SUPER: u16 = 61_440;
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     /// Where it is on the client network, if it is there.
     pub link: Option<NetworkLink>,
     pub mtu: u16,
+    pub settings: Settings,
     pub vipa: vipa::Config,
 }
 
@@ -64,10 +66,10 @@ pub(super) enum Story {
 impl Node {
     /// Starts the image; it joins the cluster by itself.
     pub fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
-        let Plan { name, xcf: own, link, mtu, vipa } = plan;
+        let Plan { name, xcf: own, link, mtu, settings, vipa } = plan;
         let clock = Clock::start();
         let peers = vipa.peers.clone();
-        let mut stack = Stack::new(stack::Config::default(), seed);
+        let mut stack = Stack::new(settings.stack.clone(), seed);
         let vipa = Vipa::new(vipa, seed.rotate_left(32), clock.now());
         stack.home_mut().add(own, host(own), Kind::Xcf);
         stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu, max_super: XCF_MAX_SUPER });
@@ -93,6 +95,7 @@ impl Node {
             }
         };
         let shared = Shared::new(stack, vipa, clock, xcf.refusals());
+        shared.lock().settings = settings;
         let (sender, receiver) = mpsc::unbounded_channel();
         let (xcf, cut) = CutLink::new(xcf);
         let driver = Driver::new(shared.clone(), network, xcf, sender);
@@ -124,6 +127,15 @@ impl Node {
         let result = call(&mut self.shared.lock().vipa, now);
         self.shared.kick();
         result
+    }
+
+    /// From now on these settings count.
+    pub fn configure(&self, settings: Settings) {
+        let mut core = self.shared.lock();
+        core.stack.configure(settings.stack.clone());
+        core.settings = settings;
+        drop(core);
+        self.shared.kick();
     }
 
     /// Resets every connection: their clients need not wait for a stack that is gone.

@@ -12,8 +12,8 @@ use super::shared::Shared;
 use super::xcf::Cause;
 use crate::control::DvipaView;
 use crate::netstat::{
-    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, RangeRow, Report,
-    ReportKind, RouteRow, socket,
+    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, ParameterRow, RangeRow,
+    Report, ReportKind, RouteRow, socket,
 };
 use vipa::Definitions;
 
@@ -64,6 +64,7 @@ pub(super) fn netstat(shared: &Shared, definitions: &Definitions, kind: ReportKi
         },
         ReportKind::Conn => connections(shared),
         ReportKind::Stats => statistics(shared),
+        ReportKind::Config => Report::Config { parameters: parameters(shared) },
     }
 }
 
@@ -186,6 +187,11 @@ fn state(state: State) -> &'static str {
         State::TimeWait => "TimeWait",
         State::Closed => "Closed",
     }
+}
+
+fn parameters(shared: &Shared) -> Vec<ParameterRow> {
+    let rows = shared.lock().settings.rows().into_iter();
+    rows.map(|(group, name, value)| ParameterRow { group: group.into(), name: name.into(), value }).collect()
 }
 
 fn statistics(shared: &Shared) -> Report {

@@ -6,6 +6,7 @@ use std::path::Path;
 use vipa::statements::{self, Places};
 
 use crate::key::ClusterKey;
+use crate::tcpip::{self, Settings};
 
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
 
@@ -201,8 +202,29 @@ fn image(
             return None;
         }
     };
+    let mut tcpip = String::new();
+    let mut settings = Settings::default();
+    // The cluster's own is complained of once.
+    let common = cluster.tcpip.as_ref().map(|text| (text, index == 0));
+    for (text, complain) in common.into_iter().chain(raw.tcpip.as_ref().map(|text| (text, true))) {
+        match tcpip::parse(text, &settings) {
+            Ok(changed) => settings = changed,
+            Err(errors) if complain => {
+                let begins = source.text.find(text.as_str()).map_or((1, 1), |at| source.position(at));
+                errors.into_iter().for_each(|error| source.error(offset(begins, error.at), error.message));
+            }
+            Err(_) => {}
+        }
+        tcpip.push_str(text);
+        tcpip.push('\n');
+    }
     let vipadynamic = definitions.to_string();
-    Some(Placed { image: Image { name: raw.name.clone(), xcf: xcf?, link, apps, vipadynamic }, file, begins, places })
+    Some(Placed {
+        image: Image { name: raw.name.clone(), xcf: xcf?, link, apps, tcpip, vipadynamic },
+        file,
+        begins,
+        places,
+    })
 }
 
 /// The place in its file of what stands at `at` in a block that begins at `begins`.

@@ -23,6 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::key::ClusterKey;
+use crate::tcpip::{self, Settings};
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
@@ -94,11 +95,19 @@ pub struct Image {
     pub link: Option<IpAddr>,
     /// Its applications.
     pub apps: Vec<App>,
+    /// Its TCP/IP statements, checked: the cluster's, and then its own.
+    pub tcpip: String,
     /// Its VIPADynamic block, checked, in z/OS's layout.
     pub vipadynamic: String,
 }
 
 impl Image {
+    /// What its TCP/IP statements set.
+    pub fn settings(&self) -> Settings {
+        // Checked when it was read.
+        tcpip::parse(&self.tcpip, &Settings::default()).unwrap_or_default()
+    }
+
     /// Its VIPADynamic block.
     pub fn definitions(&self) -> Definitions {
         // What was written from definitions reads back as the same; an empty block stays empty.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use cluster_lab::profile::{BUILT_IN, read};
+use cluster_lab::tcpip::{self, Settings};
 use vipa::statements;
 
 const LONGEST: usize = 256;
@@ -31,6 +32,13 @@ const BLOCKS: [&str; 4] = [
      VIPARANGE V6 2001:db8:2::/48 VIPADISTRIBUTE DVA6 DESTIP ALL ENDVIPADYNAMIC",
     "VIPADYNAMIC VIPARANGE MOVEABLE DISRUPTIVE 255.255.0.0 203.0.113.1 VIPARANGE DELETE 255.255.0.0 203.0.113.1\n\
      VIPADELETE DVA1 VIPADISTRIBUTE DELETE DVA1 ENDVIPADYNAMIC",
+];
+
+const STATEMENTS: [&str; 2] = [
+    "TCPCONFIG RECVBUFRSIZE 65536 SENDBUFRSIZE 8388608 TCPMAXRCVBUFRSIZE 262144 FINWAIT2TIME 30 NODELAYACKS INTERVAL 5\n\
+     KEEPALIVEPROBES 3 KEEPALIVEPROBEINTERVAL 10 CONGESTIONCONTROL CUBIC EPHEMERALPORTS 20000 30000 ; comment\n\
+     UDPCONFIG UDPRCVBUFRSIZE 65536 IPCONFIG DATAGRAMFWD REASSEMBLYTIMEOUT 15\nSOMAXCONN 10",
+    "TCPCONFIG NOTCPTIMESTAMP VIPADYNAMIC VIPABACKUP 1 DVA1 ENDVIPADYNAMIC IPCONFIG NODATAGRAMFWD",
 ];
 
 /// The smallest profile that has everything.
@@ -115,6 +123,25 @@ fn fuzz_statements() {
     });
 }
 
+/// Any TCP/IP statements are read or refused, beside a block or without one.
+#[test]
+fn fuzz_tcpip() {
+    static SEEDS: LazyLock<Vec<String>> = LazyLock::new(|| STATEMENTS.map(str::to_owned).into());
+    bolero::check!().with_max_len(LONGEST).for_each(|input: &[u8]| {
+        let text = text(input, &SEEDS);
+        let (own, block) = tcpip::split(&text);
+        assert_eq!(own.chars().count(), text.chars().count());
+        assert!(block.is_none_or(|block| block.chars().count() == text.chars().count()));
+        let settings = match tcpip::parse(&own, &Settings::default()) {
+            Ok(settings) => settings,
+            Err(errors) => return assert!(!errors.is_empty()),
+        };
+        assert!(!settings.rows().is_empty());
+        let mut stack = stack::Stack::new(stack::Config::default(), 1);
+        stack.configure(settings.stack);
+    });
+}
+
 /// Any profile is read or refused, with places; what is taken holds together.
 #[test]
 fn fuzz_profile() {
@@ -154,7 +181,11 @@ fn the_seeds_are_sound() {
 fn write_corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/__fuzz__");
     let blocks = BLOCKS.map(str::to_owned).to_vec();
-    for (target, seeds) in [("profile", vec![PROFILE.to_owned()]), ("statements", blocks)] {
+    for (target, seeds) in [
+        ("profile", vec![PROFILE.to_owned()]),
+        ("statements", blocks),
+        ("tcpip", STATEMENTS.map(str::to_owned).to_vec()),
+    ] {
         let corpus = folder.join(target).join("corpus");
         std::fs::create_dir_all(&corpus).unwrap();
         for (index, text) in seeds.iter().enumerate() {

@@ -49,6 +49,8 @@ pub struct Config {
     pub max_queue_bytes: usize,
     /// Bytes that wait on one UDP socket before more are dropped.
     pub udp_receive: usize,
+    /// How long the parts of a datagram wait for the rest (RFC 1122, section 3.3.2; RFC 8200, section 4.5).
+    pub reassembly_timeout: Duration,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             max_queue: 1024,
             max_queue_bytes: 8 * 1024 * 1024,
             udp_receive: udp::QUEUE_BYTES,
+            reassembly_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -121,7 +124,7 @@ impl Stack {
             home: HomeList::default(),
             routes: Routes::default(),
             udp: Udp::new(config.udp_receive),
-            reassembly: Reassembly::default(),
+            reassembly: Reassembly::new(config.reassembly_timeout),
             errors: icmp::RateLimit::new(50, Duration::from_millis(1)),
             raw: Raw::default(),
             path_mtus: PathMtus::default(),
@@ -132,6 +135,20 @@ impl Stack {
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// From now on these settings count: for new connections, and where that is possible for those
+    /// that are there.
+    pub fn configure(&mut self, config: Config) {
+        self.tcp.configure(config.tcp.clone());
+        self.udp.set_queue_bytes(config.udp_receive);
+        self.reassembly.set_timeout(config.reassembly_timeout);
+        self.config = config;
     }
 
     /// The home list.

@@ -28,6 +28,9 @@ pub struct TcpConfig {
     pub initial_receive: u32,
     /// What a receive buffer may grow to, in bytes; it decides the window scale that is offered.
     pub max_receive: u32,
+    /// What the window scale has to say at least. It stays when `max_receive` is lowered at run time: a
+    /// handshake that is under way has offered it already.
+    pub scale_for: u32,
     /// Send buffer of a new connection, in bytes. It grows with the congestion window.
     pub initial_send: u32,
     /// What a send buffer may grow to, in bytes.
@@ -75,6 +78,7 @@ impl Default for TcpConfig {
             sack: true,
             initial_receive: 256 * 1024,
             max_receive: 4 * 1024 * 1024,
+            scale_for: 0,
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
             initial_window: 10,
@@ -101,7 +105,7 @@ impl TcpConfig {
     /// The shift that lets 16 bits say `max_receive` (RFC 7323, section 2.3).
     pub(super) fn receive_shift(&self) -> u8 {
         let mut shift = 0;
-        while shift < MAX_WINDOW_SHIFT && self.max_receive >> shift > u32::from(u16::MAX) {
+        while shift < MAX_WINDOW_SHIFT && self.max_receive.max(self.scale_for) >> shift > u32::from(u16::MAX) {
             shift += 1;
         }
         shift

@@ -9,7 +9,7 @@ mod parser;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use lexer::Position;
+pub use lexer::{Position, Word, matches, words};
 use thiserror::Error;
 
 use crate::definitions::{Definitions, Method, Moveable, Ports, Targets};

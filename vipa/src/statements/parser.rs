@@ -473,7 +473,9 @@ impl<'a> Parser<'a> {
             }
         }
         if ranges.is_empty() && self.errors.is_empty() {
-            self.expect(statement, "a port")?;
+            let word = self.expect(statement, "a port")?;
+            self.error(word.at, format!("'{}' after PORT: expected a number from 1 to 65535", word.text));
+            return Err(Abandon);
         }
         Ok(Ports::List(ranges))
     }

@@ -109,6 +109,13 @@ fn mistakes_are_found_where_they_are() {
             20,
             "65535",
         ),
+        // Found by fuzzing: it was taken for a distribution without ports.
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT DESTIP DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            20,
+            "'DESTIP' after PORT",
+        ),
         (
             "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 60 ENDVIPADYNAMIC",
             2,
