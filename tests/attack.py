@@ -1,17 +1,32 @@
 #!/usr/bin/python3
-"""Malformed packets straight into a TUN: attack.py DEVICE SECONDS VICTIM CLIENT PORT
+"""Malformed packets straight into a TUN, within the namespace of a lab; called by attack.sh.
 
-Called by attack.sh, within the namespace of a lab. Whatever comes out of scapy's fuzz() and of a
-random number generator goes into the device as it is, wrong checksums and lengths included.
+attack.py DEVICE SECONDS VICTIM CLIENT PORT   whatever comes out of scapy's fuzz() and of a random
+    number generator goes into the device as it is, wrong checksums and lengths included
+attack.py shovel VETH DEVICE VICTIM   what comes by VETH for VICTIM goes into DEVICE as it is: the
+    kernel's router would keep the worst for itself
 """
 import random
 import socket
 import sys
 import time
 
+if sys.argv[1] == "shovel":
+    veth, device, victim = sys.argv[2:]
+    source, out = (socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86dd)) for _ in range(2))
+    source.bind((veth, 0x86dd))
+    address = socket.inet_pton(socket.AF_INET6, victim)
+    while True:
+        data, (_, _, kind, *_) = source.recvfrom(65_536)
+        if kind != socket.PACKET_OUTGOING and data[24:40] == address:
+            try:
+                out.sendto(data, (device, 0x86dd))
+            except OSError:
+                pass  # the device's queue is full
+
 from scapy.all import (  # type: ignore[import-untyped]
     ICMP, IP, TCP, UDP, ICMPv6EchoRequest, ICMPv6PacketTooBig, ICMPv6ParamProblem, IPerror6, IPv6,
-    IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, IPOption, PadN, Raw,
+    IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw,
     HBHOptUnknown, TCPerror, fragment, fuzz, raw)
 
 device, seconds, victim, client, port = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5])
@@ -106,7 +121,13 @@ def fragments():
 
 def headers():
     if not v6:
-        return IP(src=client, dst=victim, options=[IPOption(random.randbytes(random.randrange(1, 40)))]) / UDP(dport=9)
+        # Random options of a right length, in a header with a right checksum.
+        options = random.randbytes(4 * random.randrange(1, 11))
+        packet = bytearray(raw(IP(src=client, dst=victim, ihl=5 + len(options) // 4, len=28 + len(options), chksum=0)))
+        packet += options
+        total = sum(int.from_bytes(packet[at:at + 2], "big") for at in range(0, len(packet), 2))
+        packet[10:12] = (~(total % 0xffff) & 0xffff).to_bytes(2, "big")
+        return Raw(bytes(packet) + raw(UDP(dport=9)))
     packet = ip()
     for _ in range(random.randrange(1, 12)):
         packet /= random.choice([

@@ -38,7 +38,12 @@ for image in json.load(sys.stdin)["images"]:
 # Honest requests until the file is gone: one letter for each, "y" or "n".
 honest() {
   while [ -e "$work/go" ]; do
-    if "$lab" exec --name "$1" -- curl -sS -o /dev/null --max-time 10 "$2" 2>>"$work/honest.err"; then printf y; else printf n; fi
+    if "$lab" exec --name "$1" -- curl -sS -o /dev/null --max-time 10 "$2" 2>>"$work/honest.err"; then
+      printf y
+    else
+      printf n
+      echo "  during $(cat "$work/current")" >>"$work/honest.err"
+    fi
     sleep 0.2
   done >"$work/honest.$1"
 }
@@ -51,18 +56,30 @@ memory() {
   done >"$work/memory.$1"
 }
 
-# One tool, for a share of the time; what it says goes to a file.
+# Packets that the kernel has sent by the device that is watched.
+sent() { "$lab" exec --name "$lab_name" -- ip -json -stats link show dev "$watched" | /usr/bin/python3 -c '
+import json, sys
+[link] = json.load(sys.stdin)
+print(link["stats64"][sys.argv[1]]["packets"])' "$direction"; }
+
+# One tool, for a share of the time; what it says goes to a file. It has to reach the image.
 tool() {
-  local name=$1 share=$2
+  local name=$1 share=$2 before
   shift 2
-  echo "  $name"
+  before=$(sent)
+  echo "$name" >"$work/current"
   timeout --kill-after=5 "$share" "$@" >"$work/$name.out" 2>&1 || true
+  count=$(($(sent) - before))
+  printf '  %-16s %9d packets\n' "$name" "$count"
+  # Some of them are the honest requests'.
+  [ "$count" -gt "${least:-300}" ] || fail "$name did nothing: $(tail -3 "$work/$name.out")"
 }
 
 attack() {
   local version=$1 profile=$2 victim=$3 link=$4 client=$5 url=$6
   local name="attack-$$-$version" inside share
-  "$lab" up --name "$name" --detach "$profile"
+  lab_name=$name
+  "$lab" up --name "$name" --detach "$profile" >/dev/null
   trap '"$lab" down --name "'"$name"'" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
   inside=("$lab" exec --name "$name" --)
   # Nothing below may ever run anywhere else.
@@ -72,6 +89,7 @@ attack() {
   fi
   local device
   device=$("${inside[@]}" ip -"$version" -o route get "$victim" | sed 's/.* dev \([^ ]*\).*/\1/')
+  watched=$device direction=tx
   images "$name" >"$work/images.$name"
   touch "$work/go"
   honest "$name" "$url" & local honest=$!
@@ -87,10 +105,11 @@ attack() {
     tool icmp-flood "$share" "${inside[@]}" hping3 --flood --rand-source --icmp -d 1400 "$link"
     tool fragment-flood "$share" "${inside[@]}" hping3 --flood --rand-source -S -f -d 200 -p 60 "$victim"
     tool land "$share" "${inside[@]}" hping3 --faster -S -a "$victim" -s 60 -k -p 60 "$victim"
+    least=150
     tool nmap-scan "$((2 * share))" "${inside[@]}" nmap -n -Pn -sS -O -T5 -p 1-100 "$victim"
     tool nmap-odd "$share" "${inside[@]}" nmap -n -Pn -sX -f -T5 -p 1-100 "$victim"
   else
-    share=$((seconds / 12 > 0 ? seconds / 12 : 1))
+    share=$((seconds / 8 > 0 ? seconds / 8 : 1))
     # These tools write Ethernet frames: a namespace of their own, behind a veth and the lab's kernel.
     "${inside[@]}" unshare --net sleep $((seconds * 3 + 120)) & local holder=$!
     local pid=
@@ -105,38 +124,46 @@ attack() {
       ip link add attack0 type veth peer name attack1 netns $pid
       for setting in disable_ipv6=0 accept_dad=0; do echo \${setting#*=} >/proc/sys/net/ipv6/conf/attack0/\${setting%=*}; done
       ip -6 address add 2001:db8:ffff::1/64 dev attack0 nodad
-      ip link set attack0 up
+      ip link set attack0 mtu 9000 up
+      # Some send more than an Ethernet frame holds.
+      ip link set $device mtu 9000
       echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"
     local beside=(nsenter --target "$pid" --net --)
     "${beside[@]}" sh -ec "
       for setting in disable_ipv6=0 accept_dad=0; do echo \${setting#*=} >/proc/sys/net/ipv6/conf/attack1/\${setting%=*}; done
       ip -6 address add 2001:db8:ffff::2/64 dev attack1 nodad
-      ip link set attack1 up
+      ip link set attack1 mtu 9000 up
       ip -6 route add default via 2001:db8:ffff::1"
     sleep 1
     "${beside[@]}" ping -6 -n -c 3 -W 5 "$victim" >/dev/null || fail "the tools' namespace does not reach $victim"
+    "${inside[@]}" /usr/bin/python3 "$PWD/tests/attack.py" shovel attack0 "$device" "$victim" & local shovel=$!
+    # What these tools send, the honest requests not among it.
+    watched=attack0 direction=rx least=5
     tool implementation6 "$((2 * share))" "${beside[@]}" atk6-implementation6 -p attack1 "$victim"
-    tool fragmentation6 "$share" "${beside[@]}" atk6-fragmentation6 -fp attack1 "$victim"
-    for test in 1 2 3 4 5 6 7; do
-      tool "denial6-$test" "$(((share + 1) / 2))" "${beside[@]}" atk6-denial6 attack1 "$victim" "$test"
-    done
-    tool fuzz_ip6 "$share" "${beside[@]}" atk6-fuzz_ip6 -x -1 -2 -3 -4 -5 -6 -7 -8 -9 -I -F -S -D -H -R -J attack1 "$victim"
+    tool fragmentation6 "$share" "${beside[@]}" atk6-fragmentation6 -p attack1 "$victim"
+    # Of this tool's tests, version 3.8 sends only the second one's packets.
+    tool denial6 "$share" "${beside[@]}" atk6-denial6 attack1 "$victim" 2
+    tool fuzz_ip6 "$share" "${beside[@]}" atk6-fuzz_ip6 -a -x -1 -2 -3 -4 -5 -6 -7 -8 -9 -I -F -S -D -H -R -J attack1 "$victim"
     tool thcsyn6 "$share" "${beside[@]}" atk6-thcsyn6 -p 60 attack1 "$victim" 60
     tool randicmp6 "$share" "${beside[@]}" atk6-randicmp6 attack1 "$victim"
+    watched=$device direction=tx least=150
     tool nmap-scan6 "$share" "${inside[@]}" nmap -6 -n -Pn -sS -O -T5 -p 1-100 "$victim"
-    kill "$pid" 2>/dev/null || true
-    wait "$holder" 2>/dev/null || true
+    kill "$shovel" "$pid" 2>/dev/null || true
+    wait "$shovel" "$holder" 2>/dev/null || true
   fi
+  least=300
   tool scapy "$((seconds + 10))" "${inside[@]}" /usr/bin/python3 "$PWD/tests/attack.py" "$device" "$((seconds / 3 + 1))" "$victim" "$client" 60
 
+  echo "the end" >"$work/current"
   rm "$work/go"
   wait "$honest" "$memory"
   local good bad most
   good=$(tr -cd y <"$work/honest.$name" | wc -c)
   bad=$(tr -cd n <"$work/honest.$name" | wc -c)
   most=$(sort -n "$work/memory.$name" | tail -1)
-  echo "  honest requests: $good answered, $bad not; largest image: $((most / 1024)) MiB; $(cat "$work/scapy.out")"
-  [ "$good" -gt 0 ] && [ $((bad * 100)) -le $((good + bad)) ] || fail "more than 1 % of the honest requests: $(tail -1 "$work/honest.err")"
+  grep -q '^scapy: ' "$work/scapy.out" || fail "scapy: $(tail -3 "$work/scapy.out")"
+  echo "  honest requests: $good answered, $bad not; largest image: $((most / 1024)) MiB; $(grep "^scapy: " "$work/scapy.out")"
+  [ "$good" -gt 0 ] && [ $((bad * 100)) -le $((good + bad)) ] || fail "more than 1 % of the honest requests: $(tail -20 "$work/honest.err")"
   [ "$most" -le "$bound_kib" ] || fail "an image took $most KiB, more than $bound_kib"
   images "$name" | diff "$work/images.$name" - || fail "an image is not the process that it was"
   for _ in 1 2 3 4 5; do
