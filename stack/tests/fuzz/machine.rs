@@ -160,8 +160,9 @@ struct Machine {
 pub fn run(program: &[u8]) -> Reached {
     let mut stack =
         host(2, Config { forward: program.first().is_some_and(|byte| byte & 0x80 != 0), ..Config::default() });
-    let listener = stack.tcp_mut().listen(None, 80, ListenOptions { backlog: 4, ..ListenOptions::default() }).unwrap();
-    let udp = stack.udp_mut().bind(None, 9).unwrap();
+    let listener =
+        stack.tcp_mut().listen(None, 80, ListenOptions { backlog: 4, ..ListenOptions::default() }).expect("free");
+    let udp = stack.udp_mut().bind(None, 9).expect("free");
     let raw = stack.raw_mut().open(253, None);
     let mut machine = Machine {
         program: program.to_vec().into(),
@@ -390,7 +391,7 @@ impl Machine {
                 }
             }
             (call::LISTEN, _) => {
-                let options = ListenOptions { backlog: size % 8, nodelay: size & 8 != 0, ..ListenOptions::default() };
+                let options = ListenOptions { backlog: size % 8, ..ListenOptions::default() };
                 if let Ok(id) = self.stack.tcp_mut().listen(Some(v4(2)), 80 + (which % 2) as u16, options) {
                     self.listeners.push(id);
                 }

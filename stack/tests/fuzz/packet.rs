@@ -52,8 +52,8 @@ fn changed(input: &[u8]) -> Vec<u8> {
 
 fn stacks() -> (Stack, Stack) {
     let mut host = host(2, Config::default());
-    host.tcp_mut().listen(None, 80, ListenOptions::default()).unwrap();
-    host.udp_mut().bind(None, 9).unwrap();
+    host.tcp_mut().listen(None, 80, ListenOptions::default()).expect("free");
+    host.udp_mut().bind(None, 9).expect("free");
     (host, router(2))
 }
 

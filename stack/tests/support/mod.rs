@@ -142,10 +142,10 @@ pub fn fragment6(source: IpAddr, next: u8, id: u32, offset: u16, more: bool, par
 
 /// Type, code and the second word of an ICMP message that was sent, and what it quotes.
 pub fn message(packet: &Packet) -> (u8, u8, u32, Vec<u8>) {
-    let datagram = Datagram::parse(packet.bytes()).unwrap();
+    let datagram = Datagram::parse(packet.bytes()).expect("a packet");
     assert_eq!(datagram.protocol, icmp_of(datagram.source));
     let body = &packet.bytes()[datagram.payload];
-    (body[0], body[1], u32::from_be_bytes(body[4..8].try_into().unwrap()), body[8..].to_vec())
+    (body[0], body[1], u32::from_be_bytes(body[4..8].try_into().expect("four")), body[8..].to_vec())
 }
 
 /// Type and code of each.
