@@ -25,7 +25,8 @@ const STATEMENTS: [&str; 4] = ["TCPCONFIG", "UDPCONFIG", "IPCONFIG", "SOMAXCONN"
 const BLOCK: (&str, &str) = ("VIPADynamic", "ENDVIPADynamic");
 
 /// Congestion control, by name.
-const CONGESTION: [(&str, CongestionControl); 3] = [
+const CONGESTION: [(&str, CongestionControl); 4] = [
+    ("BBR", CongestionControl::Bbr),
     ("CUBIC", CongestionControl::Cubic),
     ("NEWRENO", CongestionControl::NewReno),
     ("RENO", CongestionControl::NewReno),

@@ -9,7 +9,7 @@ use crate::packet::{MAX_PACKET, Packet};
 use crate::time::Instant;
 use crate::wire::checksum;
 use crate::wire::datagram::Datagram;
-use crate::wire::extension;
+use crate::wire::{extension, ip};
 
 /// Datagrams that are put together at a time; the oldest gives way.
 const MAX_DATAGRAMS: usize = 64;
@@ -50,6 +50,8 @@ struct Partial {
     front: Option<Front>,
     /// Length of the payload, once the last fragment came.
     length: Option<u32>,
+    /// Codepoints of the parts (RFC 3168, section 5.3), a bit for each.
+    codepoints: u8,
     /// An overlap was seen: what is left of the datagram is swallowed.
     poisoned: bool,
     /// Bytes that it occupies.
@@ -70,10 +72,25 @@ impl Partial {
         next == length && self.front.is_some()
     }
 
+    /// RFC 3168, section 5.3: one mark marks the whole; but a part that takes no marks beside one
+    /// that has one means that somebody cheats: then the datagram is dropped.
+    fn marked(&self) -> Option<bool> {
+        const NOT_ECT: u8 = 1 << 0;
+        const CE: u8 = 1 << 3;
+        match (self.codepoints & CE != 0, self.codepoints & NOT_ECT != 0) {
+            (true, true) => None,
+            (marked, _) => Some(marked),
+        }
+    }
+
     /// The datagram, whole: the first fragment's headers with their fields put right, the Fragment
     /// header gone.
     fn join(self) -> Option<Packet> {
+        let marked = self.marked()?;
         let Front { mut bytes, next } = self.front?;
+        if marked {
+            ip::mark(&mut bytes);
+        }
         let header = bytes.len();
         self.parts.into_values().for_each(|part| bytes.extend_from_slice(&part));
         if bytes.len() > MAX_PACKET {
@@ -211,6 +228,7 @@ impl Reassembly {
         if !datagram.more_fragments {
             partial.length = Some(end);
         }
+        partial.codepoints |= 1 << (datagram.traffic_class & 3);
         partial.parts.insert(start, payload.to_vec());
         partial.bytes += payload.len() + OVERHEAD;
         self.bytes += payload.len() + OVERHEAD;
@@ -255,6 +273,7 @@ impl Reassembly {
             began: now,
             parts: BTreeMap::new(),
             front: None,
+            codepoints: 0,
             length: None,
             poisoned: false,
             bytes: 0,

@@ -236,6 +236,27 @@ fn overlapping_fragments_are_never_joined() {
     assert_eq!(reassembly.next_deadline(), None);
 }
 
+/// RFC 3168, 5.3: a mark on one fragment marks the datagram; a mark beside a fragment that takes
+/// none is a forgery.
+#[test]
+fn a_mark_on_a_fragment_marks_the_datagram() {
+    for (first, second, whole) in [(2, 2, Some(2)), (2, 3, Some(3)), (3, 1, Some(3)), (0, 0, Some(0)), (0, 3, None)] {
+        let mut reassembly = Reassembly::default();
+        let mut add = |offset: usize, more: bool, class: u8| {
+            let mut bytes = packet(address(1), address(2), 200, &[1; 8]);
+            bytes[1] = class;
+            ip::set_fragment(&mut bytes[..20], offset, more, 8);
+            reassembly.add(NOW, &bytes, &Datagram::parse(&bytes).unwrap())
+        };
+        add(0, true, 0x20 | first);
+        let class = match add(8, false, 0x20 | second) {
+            Outcome::Complete(packet) => Some(Datagram::parse(packet.bytes()).unwrap().traffic_class),
+            _ => None,
+        };
+        assert_eq!(class, whole.map(|codepoint| 0x20 | codepoint));
+    }
+}
+
 proptest! {
     /// No bytes make the parser or the stack panic.
     #[test]

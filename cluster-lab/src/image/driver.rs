@@ -128,6 +128,10 @@ impl Driver {
                     packet.trim_front(DataHeader::LEN);
                     packet.offload = header.offload;
                     match header.direction {
+                        // A connection that this stack keeps in a SYN cookie is in no table yet.
+                        Direction::Inbound if core.stack.returns_cookie(now, &packet) => {
+                            core.stack.receive(now, XCF, packet);
+                        }
                         Direction::Inbound => {
                             let disposition = core.vipa.route(now, packet, Origin::Xcf { from, header });
                             self.dispose(core, now, XCF, disposition);

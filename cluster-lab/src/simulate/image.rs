@@ -280,6 +280,8 @@ impl Image {
                 let mut packet = Packet::copy_of(&bytes[DataHeader::LEN..]);
                 packet.offload = header.offload;
                 match header.direction {
+                    // A connection that this stack keeps in a SYN cookie is in no table yet.
+                    Direction::Inbound if self.stack.returns_cookie(now, &packet) => self.local(now, XCF, packet),
                     Direction::Inbound => {
                         let disposition = self.vipa.route(now, packet, Origin::Xcf { from, header });
                         self.dispose(now, XCF, disposition);

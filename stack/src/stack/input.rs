@@ -16,7 +16,7 @@ use crate::wire::datagram::{Datagram, Fault, Malformed};
 use crate::wire::extension::header;
 use crate::wire::flow::Flow;
 use crate::wire::ip::{self, protocol};
-use crate::wire::tcp::Segment;
+use crate::wire::tcp::{Codepoint, Segment};
 use crate::wire::{checksum, options};
 
 impl Stack {
@@ -133,7 +133,9 @@ impl Stack {
             }
         }
         let piece = packet.offload.segmentation.map(|segmentation| segmentation.size);
-        Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()
+        let segment =
+            Segment::parse(transport, datagram.payload.start, datagram.source, datagram.destination, piece).ok()?;
+        Some(Segment { ecn: Codepoint::of(datagram.traffic_class), ..segment })
     }
 
     fn deliver_tcp(&mut self, now: Instant, packet: Packet, datagram: &Datagram) {

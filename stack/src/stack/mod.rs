@@ -398,6 +398,18 @@ impl Stack {
         self.pool.give(packet);
     }
 
+    /// Whether a packet gives back a SYN cookie of this stack, and so belongs here although there
+    /// is no such connection yet (RFC 4987, 3.6). Costs one comparison while there are no cookies.
+    pub fn returns_cookie(&self, now: Instant, packet: &Packet) -> bool {
+        self.tcp.awaits_cookies(now)
+            && Datagram::parse(packet.bytes()).is_ok_and(|datagram| {
+                datagram.protocol == protocol::TCP
+                    && !datagram.is_fragment()
+                    && self.home.contains(datagram.destination)
+                    && Self::segment(packet, &datagram).is_some_and(|segment| self.tcp.returns_cookie(now, &segment))
+            })
+    }
+
     /// When [`handle_timeout`](Stack::handle_timeout) is due.
     pub fn next_deadline(&self) -> Option<Instant> {
         [self.tcp.next_deadline(), self.reassembly.next_deadline()].into_iter().flatten().min()

@@ -3,6 +3,8 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use thiserror::Error;
+
 /// Which congestion control new connections use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CongestionControl {
@@ -11,6 +13,57 @@ pub enum CongestionControl {
     Cubic,
     /// RFC 5681 and RFC 6582.
     NewReno,
+    /// draft-cardwell-iccrg-bbr-congestion-control-00: a model of the path; paced.
+    Bbr,
+}
+
+impl CongestionControl {
+    /// Every one, by the name that Linux gives it.
+    pub const NAMES: [(&str, CongestionControl); 3] =
+        [("cubic", CongestionControl::Cubic), ("reno", CongestionControl::NewReno), ("bbr", CongestionControl::Bbr)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, which)| *which == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl core::str::FromStr for CongestionControl {
+    type Err = UnknownCongestionControl;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, which)| *which).ok_or(UnknownCongestionControl)
+    }
+}
+
+/// There is no congestion control of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("unknown congestion control: cubic, reno and bbr are known")]
+pub struct UnknownCongestionControl;
+
+/// Explicit congestion notification (RFC 3168), as Linux's `tcp_ecn` sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Ecn {
+    /// Neither asked for nor agreed to.
+    Off,
+    /// Agreed to when a peer asks for it.
+    #[default]
+    Passive,
+    /// Asked for too.
+    Active,
+}
+
+/// When SYNs are answered by SYN cookies (RFC 4987, section 3.6) instead of half-open records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SynCookies {
+    /// Never: the oldest half-open record gives way.
+    Never,
+    /// While there is no room for a record.
+    #[default]
+    UnderPressure,
+    /// Always: no half-open connection takes memory.
+    Always,
 }
 
 /// Settings of one stack's TCP.
@@ -18,6 +71,8 @@ pub enum CongestionControl {
 pub struct TcpConfig {
     /// Congestion control of new connections.
     pub congestion: CongestionControl,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,
     /// Offer and accept window scaling (RFC 7323).
@@ -57,8 +112,14 @@ pub struct TcpConfig {
     pub retries: u8,
     /// The same once its application has closed it.
     pub orphan_retries: u8,
-    /// SYN_RCVD records of one listener; the oldest gives way.
+    /// When SYN cookies are used.
+    pub syn_cookies: SynCookies,
+    /// SYN_RCVD records of one listener; beyond them a cookie goes, or the oldest gives way.
     pub syn_queue: usize,
+    /// SYN_RCVD records of all listeners.
+    pub max_half_open: usize,
+    /// SYN_RCVD records of one remote address; beyond them a cookie goes, or the SYN is dropped.
+    pub max_half_open_per_peer: usize,
     /// TIME_WAIT records of the stack; the oldest gives way.
     pub max_time_wait: usize,
     /// Answers that wait for the next transmission (RST, SYN-ACK, ACK of TIME_WAIT); more are lost.
@@ -73,6 +134,7 @@ impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
             congestion: CongestionControl::default(),
+            ecn: Ecn::default(),
             timestamps: true,
             window_scaling: true,
             sack: true,
@@ -92,7 +154,10 @@ impl Default for TcpConfig {
             syn_ack_retries: 5,
             retries: 15,
             orphan_retries: 8,
+            syn_cookies: SynCookies::default(),
             syn_queue: 1024,
+            max_half_open: 16_384,
+            max_half_open_per_peer: 512,
             max_time_wait: 65_536,
             max_replies: 4096,
             ephemeral_ports: 49_152..=65_535,

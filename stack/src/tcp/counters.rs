@@ -25,8 +25,16 @@ counters! {
     out_rsts = "tcpOutRsts",
     /// SYNs dropped, or completed handshakes kept waiting, because an accept queue was full.
     listen_overflows = "ListenOverflows",
-    /// Half-open records that gave way to newer ones.
+    /// Half-open records that gave way to newer ones, and SYNs for which there was no room.
     syn_queue_drops = "TCPReqQFullDrop",
+    /// SYNs answered by a SYN cookie for lack of room.
+    syn_queue_cookies = "TCPReqQFullDoCookies",
+    /// SYN cookies sent.
+    syncookies_sent = "SyncookiesSent",
+    /// SYN cookies that came back.
+    syncookies_recv = "SyncookiesRecv",
+    /// Segments that should have brought one and did not.
+    syncookies_failed = "SyncookiesFailed",
     /// Segments refused by PAWS.
     paws_estab = "PAWSEstab",
     /// Challenge ACKs sent (RFC 5961).
@@ -43,12 +51,20 @@ counters! {
     timeouts = "TCPTimeouts",
     /// Timeouts that turned out spurious (RFC 4015).
     spurious_rtos = "TCPSpuriousRTOs",
+    /// Reductions of the window that were taken back (RFC 4015, RFC 3708).
+    undone = "TCPFullUndo",
+    /// Packet sizes that did not arrive (RFC 4821).
+    mtu_failures = "TCPMTUPFail",
+    /// Larger packet sizes that did.
+    mtu_successes = "TCPMTUPSuccess",
     /// Tail loss probes sent (RFC 8985).
     loss_probes = "TCPLossProbes",
     /// Fast recoveries entered.
     fast_recoveries = "TCPSackRecovery",
     /// Delayed ACKs sent by their timer.
     delayed_acks = "DelayedACKs",
+    /// Segments received with a congestion mark (RFC 3168).
+    delivered_ce = "TCPDeliveredCE",
     /// Keepalive probes sent.
     keepalives = "TCPKeepAlive",
     /// Zero window probes sent.

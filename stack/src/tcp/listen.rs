@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
 use slab::Slab;
 
-use super::config::{ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
-use super::conn::TimestampState;
+use super::config::{Ecn, ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
+use super::conn::{TimestampState, ecn};
+use super::cookie::Carried;
 use super::event::{ConnId, ListenerInfo};
 use super::rtt::Rtt;
 use super::timer::TimerQueue;
 use crate::seq::SeqNum;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Codepoint, Flags, Options, Segment};
 
 /// A listener (RFC 9293, LISTEN).
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Listener {
     half_open: usize,
     /// The application waits for a connection.
     pub(super) waits: bool,
+    /// Until when a SYN cookie may come back.
+    pub(super) cookies_until: Instant,
 }
 
 impl Listener {
@@ -42,12 +47,23 @@ impl Listener {
             order: VecDeque::new(),
             half_open: 0,
             waits: false,
+            cookies_until: Instant::ZERO,
         }
     }
 
     /// Whether no further connection can wait here.
     pub(super) fn is_full(&self) -> bool {
         self.accept_queue.len() >= self.options.backlog.max(1)
+    }
+
+    /// Whether a SYN cookie may still come back.
+    pub(super) fn awaits_cookies(&self, now: Instant) -> bool {
+        self.cookies_until > now
+    }
+
+    /// Whether records are so many that those of silent peers should go early.
+    pub(super) fn is_pressed(&self, limit: usize) -> bool {
+        2 * self.half_open > limit.max(8)
     }
 
     pub(super) fn info(&self) -> ListenerInfo {
@@ -74,9 +90,10 @@ pub(super) struct SynRecord {
     pub(super) peer_window: u16,
     pub(super) timestamps: Option<TimestampState>,
     pub(super) sack: bool,
+    pub(super) ecn: bool,
     pub(super) nodelay: bool,
-    /// When the SYN,ACK went first.
-    pub(super) sent_at: Instant,
+    /// When the SYN,ACK went first, if that is known.
+    pub(super) sent_at: Option<Instant>,
     pub(super) retransmits: u8,
     pub(super) listener: u32,
     generation: u32,
@@ -110,13 +127,52 @@ impl SynRecord {
             peer_window: syn.window,
             timestamps,
             sack: config.sack && options.sack_permitted,
+            ecn: config.ecn != Ecn::Off && ecn::is_asked(syn),
             nodelay: listener.1.options.nodelay,
-            sent_at: now,
+            sent_at: Some(now),
             retransmits: 0,
             listener: listener.0,
             generation: 0,
             resend_at: now + config.initial_rto,
         }
+    }
+
+    /// Makes it fit into a cookie: without timestamps there is no room for options.
+    pub(super) fn shrink(&mut self) {
+        if self.timestamps.is_none() {
+            self.peer_shift = None;
+            self.sack = false;
+            self.ecn = false;
+        }
+    }
+
+    /// What else the timestamp of a cookie carries.
+    pub(super) fn carried(&self) -> Carried {
+        Carried { peer_shift: self.peer_shift, sack: self.sack, ecn: self.ecn }
+    }
+
+    /// The record that a cookie stood for: `ack` gave it back, with the MSS that it carried.
+    pub(super) fn from_cookie(
+        now: Instant,
+        ack: &Segment,
+        mss: u16,
+        timestamp_offset: u32,
+        listener: (u32, &Listener),
+        config: &TcpConfig,
+    ) -> Self {
+        let stamps = ack.options.timestamps.filter(|_| config.timestamps);
+        let carried = stamps.map(|option| Carried::decode(option.echo.wrapping_sub(timestamp_offset)));
+        let options = Options {
+            mss: Some(mss),
+            window_scale: carried.and_then(|carried| carried.peer_shift),
+            sack_permitted: carried.is_some_and(|carried| carried.sack),
+            timestamps: stamps,
+            ..Options::default()
+        };
+        let syn = Segment { seq: ack.seq - 1, options, ..ack.clone() };
+        let record = SynRecord::new(now, &syn, ack.ack - 1, timestamp_offset, listener, config);
+        let ecn = config.ecn != Ecn::Off && carried.is_some_and(|carried| carried.ecn);
+        SynRecord { sent_at: None, ecn, ..record }
     }
 
     /// The window that the SYN,ACK offers: never scaled (RFC 7323, 2.2).
@@ -135,6 +191,7 @@ impl SynRecord {
             options,
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 
@@ -147,7 +204,9 @@ impl SynRecord {
             timestamps: self.timestamps.map(|state| state.option(now)),
             ..Options::default()
         };
-        self.segment(Flags::SYN | Flags::ACK, self.iss, self.offered_window(config), options)
+        // RFC 3168, 6.1.1.
+        let ecn = if self.ecn { Flags::ECE } else { Flags::default() };
+        self.segment(Flags::SYN | Flags::ACK | ecn, self.iss, self.offered_window(config), options)
     }
 
     /// What answers a segment that does not belong here (RFC 5961).
@@ -163,14 +222,46 @@ impl SynRecord {
 }
 
 /// All records in SYN_RCVD, with their timers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SynTable {
     records: Slab<SynRecord>,
     timers: TimerQueue,
+    /// Records of each remote address.
+    peers: HashMap<IpAddr, usize, FixedState>,
     generation: u32,
 }
 
+/// What room there is for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// The listener, or the stack, has as many as it may.
+    Full,
+    /// The peer has as many as it may.
+    PeerFull,
+}
+
 impl SynTable {
+    pub(super) fn new(seed: u64) -> Self {
+        SynTable {
+            records: Slab::new(),
+            timers: TimerQueue::default(),
+            peers: HashMap::with_hasher(FixedState::with_seed(seed)),
+            generation: 0,
+        }
+    }
+
+    /// Whether a record for `peer` finds room.
+    pub(super) fn room(&self, listener: &Listener, peer: IpAddr, config: &TcpConfig) -> Room {
+        if self.peers.get(&peer).is_some_and(|&count| count >= config.max_half_open_per_peer.max(1)) {
+            Room::PeerFull
+        } else if listener.half_open >= config.syn_queue.max(1) || self.records.len() >= config.max_half_open.max(1) {
+            Room::Full
+        } else {
+            Room::Free
+        }
+    }
+
     pub(super) fn get(&self, slot: u32) -> Option<&SynRecord> {
         self.records.get(slot as usize)
     }
@@ -179,22 +270,18 @@ impl SynTable {
         self.records.iter().map(|(_, record)| record)
     }
 
-    /// Puts a record in; the listener's oldest comes out if it has `limit` already.
-    pub(super) fn insert(
-        &mut self,
-        mut record: SynRecord,
-        listener: &mut Listener,
-        limit: usize,
-    ) -> (u32, Option<SynRecord>) {
-        let mut displaced = None;
-        if listener.half_open >= limit.max(1) {
-            while let Some((slot, generation)) = listener.order.pop_front() {
-                if self.is_current(slot, generation) {
-                    displaced = self.remove(slot, Some(listener));
-                    break;
-                }
+    /// Takes out the oldest record of a listener.
+    pub(super) fn remove_oldest(&mut self, listener: &mut Listener) -> Option<SynRecord> {
+        while let Some((slot, generation)) = listener.order.pop_front() {
+            if self.is_current(slot, generation) {
+                return self.remove(slot, Some(listener));
             }
         }
+        None
+    }
+
+    /// Puts a record in, for which there is room.
+    pub(super) fn insert(&mut self, mut record: SynRecord, listener: &mut Listener, limit: usize) -> u32 {
         if listener.order.len() > 2 * limit.max(16) {
             let records = &self.records;
             listener.order.retain(|&(slot, generation)| {
@@ -203,13 +290,14 @@ impl SynTable {
         }
         self.generation = self.generation.wrapping_add(1);
         record.generation = self.generation;
+        *self.peers.entry(record.remote.ip()).or_default() += 1;
         let resend_at = record.resend_at;
         // Records are fewer than 2^32: each takes more than a byte.
         let slot = self.records.insert(record) as u32;
         self.timers.set(slot, resend_at);
         listener.order.push_back((slot, self.generation));
         listener.half_open += 1;
-        (slot, displaced)
+        slot
     }
 
     fn is_current(&self, slot: u32, generation: u32) -> bool {
@@ -220,6 +308,12 @@ impl SynTable {
     pub(super) fn remove(&mut self, slot: u32, listener: Option<&mut Listener>) -> Option<SynRecord> {
         let record = self.records.try_remove(slot as usize)?;
         self.timers.remove(slot);
+        if let Some(count) = self.peers.get_mut(&record.remote.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&record.remote.ip());
+            }
+        }
         if let Some(listener) = listener {
             listener.half_open = listener.half_open.saturating_sub(1);
         }

@@ -8,17 +8,18 @@
 //! | file | what |
 //! |---|---|
 //! | `socket.rs` | the calls of applications |
-//! | `handshake.rs`, `listen.rs` | passive opens: listeners, SYN_RCVD records, accept queues |
+//! | `handshake.rs`, `listen.rs`, `cookie.rs` | passive opens: listeners, SYN_RCVD records, SYN cookies, accept queues |
 //! | `conn/` | a connection |
 //! | `time_wait.rs` | what is left of it |
 //! | `send_buffer.rs`, `receive_queue.rs`, `reassembly.rs`, `piece.rs`, `chunk.rs` | bytes |
-//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `congestion/` | loss and rate |
+//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `rate.rs`, `congestion/` | loss and rate |
 //! | `demux.rs`, `timer.rs`, `isn.rs`, `reply.rs` | what all share |
 
 mod chunk;
 mod config;
 mod congestion;
 mod conn;
+mod cookie;
 mod counters;
 mod demux;
 mod event;
@@ -27,6 +28,7 @@ mod isn;
 mod listen;
 mod piece;
 mod rack;
+mod rate;
 mod reassembly;
 mod receive_queue;
 mod recovery;
@@ -53,7 +55,7 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 use chunk::ChunkPool;
-pub use config::{CongestionControl, Keepalive, ListenOptions, TcpConfig};
+pub use config::{CongestionControl, Ecn, Keepalive, ListenOptions, SynCookies, TcpConfig, UnknownCongestionControl};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};
@@ -76,6 +78,8 @@ pub struct Tcp {
     demux: Demux,
     listeners: Slab<Listener>,
     half_open: SynTable,
+    /// Until when a SYN cookie may come back.
+    cookies_until: Instant,
     connections: Slab<Box<Connection>>,
     time_wait: TimeWaitTable,
     timers: TimerQueue,
@@ -98,7 +102,8 @@ impl Tcp {
             secrets: Secrets::new((random.next_u64(), random.next_u64())),
             demux: Demux::new(random.next_u64()),
             listeners: Slab::new(),
-            half_open: SynTable::default(),
+            half_open: SynTable::new(random.next_u64()),
+            cookies_until: Instant::ZERO,
             connections: Slab::new(),
             time_wait: TimeWaitTable::default(),
             timers: TimerQueue::default(),
@@ -118,12 +123,11 @@ impl Tcp {
     pub fn receive(&mut self, now: Instant, segment: Segment, packet: Packet, pool: &mut Pool) {
         self.counters.in_segs += u64::from(segment.pieces);
         match self.demux.find(segment.destination, segment.source) {
-            Some(Slot::Connection(index)) => return self.connection_segment(now, index, &segment, packet, pool),
-            Some(Slot::SynReceived(slot)) => return self.half_open_segment(now, slot, &segment, packet, pool),
-            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment),
-            None => self.unknown_segment(now, &segment, None),
+            Some(Slot::Connection(index)) => self.connection_segment(now, index, &segment, packet, pool),
+            Some(Slot::SynReceived(slot)) => self.half_open_segment(now, slot, &segment, packet, pool),
+            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment, packet, pool),
+            None => self.unknown_segment(now, &segment, None, packet, pool),
         }
-        pool.give(packet);
     }
 
     fn connection_segment(&mut self, now: Instant, index: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
@@ -133,8 +137,8 @@ impl Tcp {
         self.settle(now, index);
     }
 
-    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment) {
-        let Some(record) = self.time_wait.get_mut(slot) else { return };
+    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
+        let Some(record) = self.time_wait.get_mut(slot) else { return pool.give(packet) };
         match record.segment_arrives(now, segment, self.config.time_wait) {
             Disposition::Ignored => {}
             Disposition::Answer(answer) => self.replies.push(answer, &mut self.counters),
@@ -143,9 +147,10 @@ impl Tcp {
                     self.remove_time_wait(slot);
                     self.counters.time_wait_reused += 1;
                 }
-                self.unknown_segment(now, segment, Some(iss));
+                return self.unknown_segment(now, segment, Some(iss), packet, pool);
             }
         }
+        pool.give(packet);
     }
 
     fn remove_time_wait(&mut self, slot: u32) {
@@ -247,7 +252,7 @@ impl Tcp {
                 return;
             }
             match error {
-                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(mtu),
+                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(now, mtu),
                 // RFC 5927, section 4: hard only while connecting.
                 IcmpError::PortUnreachable if conn.is_connecting() => conn.fail(CloseReason::Refused, memory),
                 IcmpError::PortUnreachable | IcmpError::Soft => {}

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::rtt::Rtt;
-use super::scoreboard::{Record, Scoreboard};
+use super::scoreboard::{Record, Scoreboard, Verdict};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
@@ -25,6 +25,8 @@ pub(super) struct Rack {
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
+    /// By how much segments came late that were sent once: what a window would have had to be.
+    lateness: Duration,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
@@ -55,6 +57,11 @@ impl Rack {
             Some(highest) if record.end.before(highest) => {
                 if !record.retransmitted {
                     self.reordering_seen = true;
+                    let late = sample.saturating_sub(self.rtt);
+                    if late > self.lateness / 2 {
+                        self.lateness = self.lateness.max(late);
+                        self.persist = REO_WND_PERSIST;
+                    }
                 }
             }
             _ => self.highest = Some(record.end),
@@ -78,6 +85,7 @@ impl Rack {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
             self.extra_mult = 0;
+            self.lateness = Duration::ZERO;
         }
     }
 
@@ -87,6 +95,9 @@ impl Rack {
         }
         let minimum = rtt.minimum().unwrap_or_default();
         let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
+        // What was seen tells more than a part of the smallest RTT, which itself may be that of a
+        // segment that overtook all others.
+        let window = window.max(self.lateness + self.lateness / 8);
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
@@ -103,16 +114,17 @@ impl Rack {
         let Some(latest) = self.latest else { return (0, None) };
         let window = self.reordering_window(rtt, in_recovery, board.sacked() / mss.max(1));
         let mut again: Option<Instant> = None;
-        let bytes = board.mark_lost(|record| {
+        let bytes = board.judge(|record| {
             if !sent_after(latest, (record.sent_at, record.end)) {
-                return false;
+                // What follows one that was sent once was sent first after it, and so again.
+                return if record.retransmitted { Verdict::Kept } else { Verdict::Over };
             }
             let due = record.sent_at + self.rtt + window;
             if due <= now {
-                return true;
+                return Verdict::Lost;
             }
             again = Some(again.map_or(due, |again| again.max(due)));
-            false
+            Verdict::Kept
         });
         (bytes, again.map(|due| due.max(now + MIN_TIMER)))
     }

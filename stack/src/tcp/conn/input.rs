@@ -119,6 +119,7 @@ impl Connection {
             }
         }
         self.sack = self.sack && options.sack_permitted;
+        self.ecn.negotiate(segment);
         self.timestamps = match (self.timestamps, options.timestamps) {
             (Some(state), Some(option)) => Some(TimestampState { recent: option.value, recent_at: now, ..state }),
             _ => None,
@@ -156,7 +157,8 @@ impl Connection {
                 None => return Some(packet),
                 Some(option)
                     if SeqNum(option.value).before(SeqNum(state.recent))
-                        && now.since(state.recent_at) < TIMESTAMP_LIFETIME =>
+                        && now.since(state.recent_at) < TIMESTAMP_LIFETIME
+                        && !self.is_overtaken(segment, state.recent.wrapping_sub(option.value), cx) =>
                 {
                     cx.counters.paws_estab += 1;
                     self.answer_unacceptable(now, segment, cx);
@@ -241,6 +243,7 @@ impl Connection {
             return Some(packet);
         }
         let left = if receiving && segment.payload_len() > 0 {
+            self.note_marks(segment, cx);
             self.segment_text(now, segment, packet, cx, memory);
             None
         } else {
@@ -258,6 +261,18 @@ impl Connection {
             self.ack_due = AckDue::Now;
         }
         left
+    }
+
+    /// Whether PAWS would refuse no old duplicate, but an acknowledgment that others have overtaken
+    /// on the way: it says nothing but what has arrived (by SACK), and is `age` milliseconds older,
+    /// which is not long. Linux lets it pass too.
+    fn is_overtaken(&self, segment: &Segment, age: u32, cx: &Context<'_>) -> bool {
+        segment.flags.ack()
+            && segment.sequence_len() == 0
+            && segment.seq == self.rcv.nxt
+            && segment.ack == self.snd.una
+            && u32::from(segment.window) << self.snd.shift == self.snd.wnd
+            && Duration::from_millis(u64::from(age)) < self.rtt.timeout(cx.config)
     }
 
     /// RFC 9293, 3.10.7.4, table 6, with two allowances: a segment without data may lie at the

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
+//! | `ecn.rs` | marks instead of losses (RFC 3168) |
+//! | `mtu.rs` | the largest packet that the path takes (RFC 1191, RFC 5927, RFC 8899) |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
 //! | `output.rs` | what to send next |
 //! | `timers.rs` | what is due |
@@ -11,7 +13,9 @@
 
 mod ack;
 mod calls;
+pub(super) mod ecn;
 mod input;
+mod mtu;
 mod output;
 mod text;
 mod timers;
@@ -19,7 +23,7 @@ mod timers;
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use super::config::{Keepalive, TcpConfig};
+use super::config::{self, Keepalive, TcpConfig};
 use super::congestion::Congestion;
 use super::counters::TcpCounters;
 use super::event::{CloseReason, State};
@@ -35,6 +39,7 @@ use super::send_buffer::SendBuffer;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::{Options, SeqRange, TIMESTAMPS_LEN, Timestamps};
+use ecn::Ecn;
 pub(super) use output::Turn;
 use timers::Timers;
 
@@ -78,12 +83,16 @@ pub(super) struct SendSpace {
     path_mtu: u16,
     /// A full segment as it was sent last: payload beside timestamps.
     mss: u32,
+    /// The same, once one was acknowledged.
+    mss_acked: u32,
     /// Our FIN.
     fin: Fin,
     /// The end of the last segment sent that was not full (Minshall's variant of Nagle).
     small_end: Option<SeqNum>,
     /// When data was sent last.
     last_sent: Instant,
+    /// When the pace allows the next packet.
+    paced_until: Instant,
     /// The congestion window, nothing else, kept data back.
     cwnd_limited: bool,
     /// Bytes that the application may have waiting.
@@ -198,6 +207,7 @@ pub(super) struct Connection {
     pub(super) rcv: ReceiveSpace,
     pub(super) timestamps: Option<TimestampState>,
     sack: bool,
+    ecn: Ecn,
     /// Windows are scaled.
     scaling: bool,
     pub(super) send: SendBuffer,
@@ -208,6 +218,7 @@ pub(super) struct Connection {
     rtt: Rtt,
     congestion: Congestion,
     recovery: Recovery,
+    mtu: Option<Box<mtu::Search>>,
     timers: Timers,
     /// A SYN or SYN-ACK is to be sent.
     syn_due: bool,
@@ -258,9 +269,11 @@ impl Connection {
                 peer_mss: default_mss,
                 path_mtu: u16::MAX,
                 mss,
+                mss_acked: 0,
                 fin: Fin::No,
                 small_end: None,
                 last_sent: now,
+                paced_until: now,
                 cwnd_limited: false,
                 limit: config.initial_send.min(config.max_send),
             },
@@ -280,6 +293,7 @@ impl Connection {
             },
             timestamps: None,
             sack: false,
+            ecn: Ecn::default(),
             scaling: config.window_scaling,
             send: SendBuffer::default(),
             receive: ReceiveQueue::default(),
@@ -289,6 +303,7 @@ impl Connection {
             rtt: Rtt::new(),
             congestion: Congestion::new(config.congestion, mss, config.initial_window),
             recovery: Recovery::new(iss),
+            mtu: None,
             timers: Timers::default(),
             syn_due: false,
             ack_due: AckDue::No,
@@ -318,6 +333,7 @@ impl Connection {
         let mut conn = Connection::new(now, ends, iss, generation, config);
         conn.timestamps = timestamp_offset.map(|offset| TimestampState { offset, recent: 0, recent_at: now });
         conn.sack = config.sack;
+        conn.ecn.agreed = config.ecn == config::Ecn::Active;
         conn.snd.nxt = iss + 1;
         conn.syn_due = true;
         conn.waits.connected = true;
@@ -338,6 +354,7 @@ impl Connection {
         conn.rcv.edge = conn.rcv.nxt + record.offered_window(config);
         conn.timestamps = record.timestamps;
         conn.sack = record.sack;
+        conn.ecn.agreed = record.ecn;
         conn.nodelay = record.nodelay;
         match record.peer_shift {
             Some(shift) => conn.snd.shift = shift,
@@ -353,10 +370,10 @@ impl Connection {
         conn.snd.max_wnd = conn.snd.wnd;
         conn.snd.wl1 = record.irs;
         conn.snd.wl2 = conn.snd.una;
-        if record.retransmits == 0 {
-            conn.rtt.sample(now, now.since(record.sent_at));
-        } else {
+        if record.retransmits > 0 {
             conn.congestion.syn_was_lost();
+        } else if let Some(sent_at) = record.sent_at {
+            conn.rtt.sample(now, now.since(sent_at));
         }
         conn
     }
@@ -421,6 +438,12 @@ impl Connection {
     /// Bytes that options take from every segment.
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+
+    /// SRTT.
+    #[cfg(test)]
+    pub(super) fn smoothed_rtt(&self) -> Option<Duration> {
+        self.rtt.smoothed()
     }
 
     /// What it occupies beside the block itself.

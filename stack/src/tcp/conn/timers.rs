@@ -6,7 +6,7 @@ use super::output::Probe;
 use super::{AckDue, Connection, Context, State};
 use crate::tcp::event::CloseReason;
 use crate::tcp::piece::Memory;
-use crate::tcp::recovery::{Phase, Undo};
+use crate::tcp::recovery::{Forward, Phase, Undo};
 use crate::time::Instant;
 
 /// A tail loss probe waits at least this long: drivers hand packets over in batches.
@@ -29,6 +29,8 @@ pub(super) struct Timers {
     pub(super) keepalive: Instant,
     /// User timeout (RFC 9293, 3.10.8; RFC 5482).
     pub(super) user: Instant,
+    /// When the pace allows the next packet.
+    pub(super) pace: Instant,
     /// End of FIN_WAIT_2 or of lingering, once the application has closed.
     pub(super) lifetime: Instant,
 }
@@ -45,6 +47,7 @@ impl Default for Timers {
             delayed_ack: OFF,
             keepalive: OFF,
             user: OFF,
+            pace: OFF,
             lifetime: OFF,
         }
     }
@@ -52,8 +55,9 @@ impl Default for Timers {
 
 impl Timers {
     fn next(&self) -> Instant {
-        let Timers { retransmit, tail_probe, reorder, persist, delayed_ack, keepalive, user, lifetime } = *self;
-        retransmit.min(tail_probe).min(reorder).min(persist).min(delayed_ack).min(keepalive).min(user).min(lifetime)
+        let Timers { retransmit, tail_probe, reorder, persist, delayed_ack, keepalive, user, pace, lifetime } = *self;
+        let loss = retransmit.min(tail_probe).min(reorder).min(persist);
+        loss.min(delayed_ack).min(keepalive).min(user).min(pace).min(lifetime)
     }
 }
 
@@ -86,6 +90,7 @@ impl Connection {
             self.interactive = false;
             cx.counters.delayed_acks += 1;
         }
+        take(&mut self.timers.pace, now);
         if take(&mut self.timers.reorder, now) {
             let flight = self.board.outstanding();
             self.detect_losses(now, 0, false, flight, cx);
@@ -139,9 +144,10 @@ impl Connection {
         if recovery.phase != Phase::Timeout || first_of_episode {
             // RFC 5681, 3.1: the threshold comes down once for a segment, not at each timeout.
             if recovery.phase != Phase::Timeout {
-                recovery.undo = Some(Undo { windows: congestion.snapshot(), retransmitted: None });
+                recovery.undo = Some(Undo::new(congestion.snapshot(), self.snd.una));
             }
             congestion.congestion_event(now, board.outstanding());
+            self.ecn.reduced(self.snd.nxt);
         } else {
             recovery.undo = None;
         }
@@ -149,14 +155,17 @@ impl Connection {
         recovery.duplicate_bytes = 0;
         recovery.probe = None;
         recovery.phase = Phase::Timeout;
+        recovery.marked = false;
+        // RFC 5682, 2.1, step 1: for the first timeout of a segment.
+        recovery.forward = if recovery.undo.is_some() { Forward::Waiting } else { Forward::Off };
         recovery.recover = self.snd.nxt;
         if self.sack {
             self.rack.mark_lost_on_timeout(now, board, self.snd.una, &self.rtt);
         } else {
             board.mark_lost(|_| true);
         }
-        // One segment may go now; what still counts as in flight must not keep it back.
-        congestion.set_window(board.in_flight().saturating_add(self.snd.mss));
+        congestion.timed_out(board.in_flight());
+        self.suspect_mtu(now, cx);
         self.rtt.back_off();
         self.timers.tail_probe = OFF;
         self.timers.reorder = OFF;
