@@ -318,6 +318,46 @@ fn floods_fill_no_memory() {
     assert!(stack.udp_counters().in_errors > 1000, "the socket's queue is full");
 }
 
+/// RFC 7323, section 2.3: settings change while a handshake is under way; the window scale that was
+/// offered stays, what a buffer may become is bounded by it, and the rest counts at once.
+#[test]
+fn settings_change_at_run_time() {
+    let mut stack = host(2, Config::default());
+    stack.tcp_mut().listen(None, 80, ListenOptions::default()).unwrap();
+    let scale = |stack: &mut stack::Stack, port: u16| {
+        let mut request = syn(v4(1), v4(2));
+        request.splice(40.., [1, 3, 3, 7]);
+        request[20..22].copy_from_slice(&port.to_be_bytes());
+        (request[2], request[3], request[32]) = (0, 44, 0x60);
+        request[36..38].fill(0);
+        let pseudo = checksum::pseudo_header(v4(1), v4(2), protocol::TCP, 24);
+        let sum = !checksum::fold(pseudo + checksum::sum(&request[20..]));
+        request[36..38].copy_from_slice(&sum.to_be_bytes());
+        request[10..12].fill(0);
+        let sum = !checksum::fold(checksum::sum(&request[..20]));
+        request[10..12].copy_from_slice(&sum.to_be_bytes());
+        let sent = answers(stack, &request).remove(0);
+        let options = &sent.bytes()[40..];
+        let at = options.windows(2).position(|two| two == [3, 3]).expect("a window scale");
+        options[at + 2]
+    };
+    let before = scale(&mut stack, 1000);
+    for max_receive in [1000, u32::MAX] {
+        let mut config = stack.config().clone();
+        config.tcp.max_receive = max_receive;
+        config.udp_receive = 1;
+        config.reassembly_timeout = Duration::from_secs(5);
+        config.forward = true;
+        stack.configure(config);
+        assert_eq!(scale(&mut stack, max_receive as u16), before);
+        assert!(stack.tcp().config().max_receive <= u32::from(u16::MAX) << before);
+    }
+    stack.udp_mut().bind(None, 9).unwrap();
+    assert!(answers(&mut stack, &udp((v4(1), 1), (v4(2), 9), b"no room")).is_empty());
+    assert_eq!(stack.udp_counters().in_errors, 1);
+    assert_eq!(answers(&mut stack, &packet(v4(1), v4(77), 200, b"on")).len(), 1, "it forwards");
+}
+
 /// RFC 1812, section 5.2.4.3: of two routes to one network the lower metric wins, until it goes.
 #[test]
 fn metrics_choose_among_equal_routes() {
