@@ -78,8 +78,11 @@ fn home(shared: &Shared) -> Report {
             (Kind::Loopback, _) => "LOOPBACK".into(),
             // As z/OS names the link of a dynamic VIPA.
             (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V4(address)) => format!("VIPL{:08X}", address.to_bits()),
-            // There the interface is named in the profile; here by the address's last 32 bits.
-            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(address)) => format!("VIP6{:08X}", address.to_bits() as u32),
+            // There the interface is named in the profile; here after the address, folded to 32 bits.
+            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(address)) => {
+                let folded = (0..4).fold(0, |folded, word| folded ^ (address.to_bits() >> (32 * word)) as u32);
+                format!("VIP6{folded:08X}")
+            }
         },
         flag: if home.kind == Kind::InternalDvipa { "I" } else { "" }.into(),
     };
