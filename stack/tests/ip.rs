@@ -130,7 +130,7 @@ fn malformed_and_foreign_packets_are_dropped() {
         stack.receive(NOW, LINK, Packet::copy_of(bytes));
     }
     assert!(sent_by(&mut stack).is_empty());
-    let counters = stack.counters();
+    let counters = stack.counters().v4;
     assert_eq!((counters.in_hdr_errors, counters.in_truncated_pkts, counters.in_addr_errors), (2, 2, 1));
 }
 
@@ -230,9 +230,9 @@ fn overlapping_fragments_are_never_joined() {
     assert!(matches!(add(&fragment(8, true, 16)), Outcome::Dropped));
     assert!(matches!(add(&fragment(16, false, 8)), Outcome::Dropped));
     // Given up in the end; a first fragment that was dropped is not quoted.
-    let late = NOW + Duration::from_secs(31);
+    let late = NOW + Duration::from_secs(60);
     assert!(reassembly.next_deadline().is_some_and(|at| at <= late));
-    reassembly.expire(late, |_| panic!("nothing to quote"));
+    reassembly.expire(late, |_, first| assert!(first.is_none(), "nothing to quote"));
     assert_eq!(reassembly.next_deadline(), None);
 }
 
@@ -270,7 +270,7 @@ proptest! {
         stack.tcp_mut().listen(None, 80, ListenOptions::default()).unwrap();
         stack.receive(NOW, LINK, Packet::copy_of(&bytes));
         sent_by(&mut stack);
-        prop_assert!(stack.counters().in_receives >= 1);
+        prop_assert!(stack.counters().v4.in_receives + stack.counters().v6.in_receives >= 1);
         let _ = stack::wire::flow::Flow::peek(&bytes);
     }
 

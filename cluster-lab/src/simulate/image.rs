@@ -156,7 +156,6 @@ pub(super) struct Image {
     pub stack: Stack,
     pub vipa: Vipa,
     pub incarnation: u64,
-    own: IpAddr,
     linked: bool,
     listeners: BTreeMap<SocketAddr, ListenerId>,
     echoes: BTreeMap<usize, Echo>,
@@ -199,7 +198,6 @@ impl Image {
             stack,
             vipa,
             incarnation,
-            own,
             linked: link.is_some(),
             listeners: BTreeMap::new(),
             echoes: BTreeMap::new(),
@@ -386,7 +384,7 @@ impl Image {
             }
             Action::Advertise { address, .. } => self.out.push(Output::Route { dvipa: address, here: true }),
             Action::Withdraw { address } => self.out.push(Output::Route { dvipa: address, here: false }),
-            Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, self.own, next_hop),
+            Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, next_hop),
             Action::PeerUp { xcf, incarnation, .. } => self.out.push(Output::PeerUp { xcf, incarnation }),
             Action::Break { address } => {
                 self.stack.tcp_abort_all(now, Some(address));

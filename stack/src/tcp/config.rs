@@ -83,6 +83,9 @@ pub struct TcpConfig {
     pub initial_receive: u32,
     /// What a receive buffer may grow to, in bytes; it decides the window scale that is offered.
     pub max_receive: u32,
+    /// What the window scale has to say at least. It stays when `max_receive` is lowered at run time: a
+    /// handshake that is under way has offered it already.
+    pub scale_for: u32,
     /// Send buffer of a new connection, in bytes. It grows with the congestion window.
     pub initial_send: u32,
     /// What a send buffer may grow to, in bytes.
@@ -141,6 +144,7 @@ impl Default for TcpConfig {
             sack: true,
             initial_receive: 256 * 1024,
             max_receive: 4 * 1024 * 1024,
+            scale_for: 0,
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
             initial_window: 10,
@@ -171,7 +175,7 @@ impl Default for TcpConfig {
 impl TcpConfig {
     /// The shift that lets 16 bits say `max_receive` (RFC 7323, section 2.3).
     pub(super) fn receive_shift(&self) -> u8 {
-        shift_for(self.max_receive)
+        shift_for(self.max_receive.max(self.scale_for))
     }
 }
 

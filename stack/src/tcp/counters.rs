@@ -1,23 +1,10 @@
 //! Counters, with the names of the TCP MIB (RFC 4022) and, where it has none, of Linux's TcpExt.
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
-        /// What TCP has counted since it began.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct TcpCounters {
-            $($(#[$doc])* pub $field: u64,)*
-        }
-
-        impl TcpCounters {
-            /// Every counter by its MIB name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$(($name, self.$field),)*].into_iter()
-            }
-        }
-    };
-}
+use crate::counters::counters;
 
 counters! {
+    /// What TCP has counted since it began.
+    TcpCounters:
     /// SYN_SENT reached from CLOSED.
     active_opens = "tcpActiveOpens",
     /// SYN_RCVD reached from LISTEN.

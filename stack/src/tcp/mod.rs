@@ -302,6 +302,20 @@ impl Tcp {
         self.listeners.iter().map(|(_, listener)| listener.info())
     }
 
+    /// From now on these settings count, for new connections in any case. What a receive buffer may
+    /// grow to stays within what the window scale can say that is offered since the beginning.
+    pub fn configure(&mut self, config: TcpConfig) {
+        let scale_for = self.config.max_receive.max(self.config.scale_for);
+        let most = u32::from(u16::MAX) << self.config.receive_shift();
+        let max_receive = config.max_receive.min(most);
+        self.config = TcpConfig { max_receive, scale_for, ..config };
+    }
+
+    /// A segment was dropped before it could be looked at: wrong checksum or header.
+    pub(crate) fn count_malformed(&mut self) {
+        self.counters.in_errs += 1;
+    }
+
     /// What has been counted.
     pub fn counters(&self) -> &TcpCounters {
         &self.counters

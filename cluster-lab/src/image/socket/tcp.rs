@@ -71,6 +71,11 @@ impl TcpListener {
             return Poll::Pending;
         };
         let peer = core.stack.tcp().peer_addr(id).map_err(io_error)?;
+        if let keepalive @ Some(_) = core.settings.keepalive {
+            let now = self.image.now();
+            // It may have been reset meanwhile.
+            let _ = core.stack.tcp_mut().set_keepalive(now, id, keepalive);
+        }
         Poll::Ready(Ok((TcpStream { image: self.image.clone(), id, write_shut: false }, peer)))
     }
 
