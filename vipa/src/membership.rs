@@ -358,10 +358,11 @@ impl Vipa {
         self.now < self.dazed_until && self.peers.values().any(|peer| peer.is_up() && !peer.fresh)
     }
 
-    /// What waits for this stack to come to itself.
+    /// Once this stack has come to itself, what has waited for that is done.
     pub(crate) fn come_to(&mut self) {
         if self.waits_dazed && !self.is_dazed() {
             self.waits_dazed = false;
+            self.reconsider();
             self.dvipa_ids().for_each(|id| self.reexamine(id));
         }
     }
@@ -375,8 +376,10 @@ impl Vipa {
                 peer.hears_me_at += gap;
                 peer.fresh = false;
                 peer.sent_before = peer.heartbeats.sent;
+                peer.next_heartbeat = now;
             }
             self.dazed_until = now + self.config.timing.silence;
+            self.waits_dazed = true;
             self.deadline_changed();
         }
     }

@@ -188,7 +188,8 @@ impl Vipa {
     /// Looks at one DVIPA after a change: claims it if that falls to this stack, gives it up if
     /// nobody may own it any more, and brings the list up to date by which it is distributed.
     pub(crate) fn consider(&mut self, id: DvipaId) {
-        if !self.discovered {
+        // R11: who has just slept claims nothing before it knows what the others have claimed.
+        if !self.discovered || self.is_dazed() && self.guards(Guard::Silent) {
             return;
         }
         let (best, owner) = (self.best(id), self.live_owner(id));
@@ -411,7 +412,9 @@ impl Vipa {
     pub(crate) fn outshine(&mut self, stack: StackId) {
         for id in self.dvipa_ids() {
             let dvipa = self.dvipa(id);
-            if dvipa.advertised && dvipa.definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
+            // One that yields already must not turn the route back to itself.
+            let owns = dvipa.advertised && dvipa.claim.as_ref().is_some_and(|claim| self.is_mine(claim));
+            if owns && dvipa.definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
                 self.advertise(id);
             }
         }
@@ -484,6 +487,8 @@ impl Vipa {
                 self.tell(owner, &message);
             }
         }
+        // R3: whoever decides now may have decided otherwise about SYNs that are under way.
+        self.remove_where(|flow, entry| flow.dvipa == id && entry.is_half_open());
         let owner = owner.map(|owner| self.label_of(owner));
         let dvipa = self.dvipa_mut(id);
         dvipa.standing = Standing::Former { until };

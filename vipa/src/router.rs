@@ -175,6 +175,11 @@ impl Vipa {
 
     /// A segment from the network, or from a stack that takes this one for the router.
     fn judge(&mut self, flow: &Flow, segment: &Segment, from_network: bool) -> Verdict {
+        // R11: whatever this stack knew of a SYN before it slept, another may have decided since.
+        let decides = self.dvipa(flow.dvipa).standing.collects() && !self.local.contains_key(flow);
+        if decides && segment.opens() && self.is_dazed() && self.guards(Guard::Silent) {
+            return Verdict::Hold;
+        }
         let known = if segment.opens() || segment.resets() {
             self.crt.get(flow).copied()
         } else {
@@ -198,10 +203,6 @@ impl Vipa {
             Standing::Gathering(_) | Standing::Active if segment.resets() => Verdict::Drop(DropReason::StrayReset),
             Standing::Gathering(_) if self.guards(Guard::Hold) => Verdict::Hold,
             Standing::Gathering(_) => Verdict::Reset,
-            Standing::Active if segment.opens() && self.is_dazed() && self.guards(Guard::Silent) => {
-                self.waits_dazed = true;
-                Verdict::Hold
-            }
             Standing::Active if segment.opens() => self.choose(flow, segment.sequence),
             Standing::Active if self.guards(Guard::Ask) => Verdict::Ask { only: None },
             Standing::Active => Verdict::Reset,

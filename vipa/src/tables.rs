@@ -122,7 +122,7 @@ impl Vipa {
         });
     }
 
-    fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
+    pub(crate) fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
         let Vipa { crt, dvipas, .. } = self;
         let mut removed = 0;
         crt.retain(|flow, entry| {

@@ -58,7 +58,7 @@ pub struct Vipa {
     pub(crate) discovered: bool,
     /// This stack was not run for a while; until then it does not trust what it knows of the others.
     pub(crate) dazed_until: Instant,
-    /// SYNs wait for that.
+    /// Claims and SYNs wait for that.
     pub(crate) waits_dazed: bool,
     pub(crate) leaving: Option<Leaving>,
     /// It stays when it has left the group.

@@ -69,7 +69,9 @@ impl Node {
         let Plan { name, xcf: own, link, mtu, settings, vipa } = plan;
         let clock = Clock::start();
         let peers = vipa.peers.clone();
-        let mut stack = Stack::new(settings.stack.clone(), seed);
+        let mut config = settings.stack.clone();
+        config.tcp.shared_addresses = true;
+        let mut stack = Stack::new(config, seed);
         let vipa = Vipa::new(vipa, seed.rotate_left(32), clock.now());
         stack.home_mut().add(own, host(own), Kind::Xcf);
         stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu, max_super: XCF_MAX_SUPER });

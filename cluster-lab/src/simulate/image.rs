@@ -181,6 +181,7 @@ impl Image {
         now: Instant,
     ) -> Image {
         let (own, incarnation) = (config.xcf, config.incarnation);
+        let tcp = stack::tcp::TcpConfig { shared_addresses: true, ..tcp };
         let mut stack = Stack::new(stack::Config { tcp, pool: 8, ..stack::Config::default() }, seed);
         stack.home_mut().add(own, 32, Kind::Xcf);
         stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu: 1500, max_super: 0 });

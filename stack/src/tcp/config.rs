@@ -130,6 +130,10 @@ pub struct TcpConfig {
     pub max_replies: usize,
     /// Ports for active opens without a port of their own (RFC 6056).
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// Addresses of this stack are other stacks' too (DVIPAs): an ACK that does not fit a half-open
+    /// record may be of a connection that one of them holds. The record goes then, and nobody is
+    /// reset (R1).
+    pub shared_addresses: bool,
     /// Whether [`Tcp::poll_flow`](super::Tcp::poll_flow) reports; whoever does not drain it turns it off.
     pub flow_events: bool,
 }
@@ -167,6 +171,7 @@ impl Default for TcpConfig {
             max_time_wait: 65_536,
             max_replies: 4096,
             ephemeral_ports: 49_152..=65_535,
+            shared_addresses: false,
             flow_events: true,
         }
     }

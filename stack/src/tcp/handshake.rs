@@ -190,6 +190,9 @@ impl Tcp {
             self.replies.push(answer, &mut self.counters);
         } else if flags.syn() || !in_window || old_timestamp {
             self.challenge_half_open(now, slot);
+        } else if flags.ack() && !completes && self.config.shared_addresses {
+            self.remove_half_open(slot);
+            self.counters.attempt_fails += 1;
         } else if flags.ack() && !completes {
             self.replies.reset(segment, &mut self.counters);
         } else if completes && segment.sequence_len() == 0 && self.defers(slot) {

@@ -119,6 +119,19 @@ fn syn_received_goes_with_a_rst() {
     assert!(host.states().is_empty());
 }
 
+/// R1: where addresses are shared, such an acknowledgment may be of a connection that another stack
+/// holds: the record goes, and nobody is reset.
+#[test]
+fn a_doubtful_handshake_goes_in_silence() {
+    let (mut host, _, mut peer) = serve(TcpConfig { shared_addresses: true, ..TcpConfig::default() });
+    host.inject(peer.syn(), &[]);
+    let iss = host.one().segment.seq;
+    peer.seq += 1;
+    host.inject(Segment { ack: iss + 2, ..peer.segment(ACK) }, &[]);
+    host.nothing();
+    assert!(host.states().is_empty());
+}
+
 /// RFC 2525, 2.17: closing with unread data resets, and so does data after closing.
 #[test]
 fn data_that_nobody_reads_resets() {
