@@ -105,12 +105,17 @@ impl Default for TcpConfig {
 impl TcpConfig {
     /// The shift that lets 16 bits say `max_receive` (RFC 7323, section 2.3).
     pub(super) fn receive_shift(&self) -> u8 {
-        let mut shift = 0;
-        while shift < MAX_WINDOW_SHIFT && self.max_receive >> shift > u32::from(u16::MAX) {
-            shift += 1;
-        }
-        shift
+        shift_for(self.max_receive)
     }
+}
+
+/// The shift that lets 16 bits say `window` (RFC 7323, section 2.3).
+pub(super) fn shift_for(window: u32) -> u8 {
+    let mut shift = 0;
+    while shift < MAX_WINDOW_SHIFT && window >> shift > u32::from(u16::MAX) {
+        shift += 1;
+    }
+    shift
 }
 
 /// Largest window scale shift (RFC 7323, section 2.3).
@@ -123,11 +128,24 @@ pub struct ListenOptions {
     pub backlog: usize,
     /// TCP_NODELAY of the connections that it accepts.
     pub nodelay: bool,
+    /// TCP_MAXSEG of the connections that it accepts, if it is to be less than the path's.
+    pub max_segment: Option<u16>,
+    /// Receive buffer of the connections that it accepts, in bytes, if they are not to tune it.
+    pub receive_buffer: Option<u32>,
+    /// TCP_DEFER_ACCEPT: how long a connection that was established waits for data before it can be
+    /// accepted all the same; zero not at all.
+    pub defer_accept: Duration,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        ListenOptions { backlog: 1024, nodelay: false }
+        ListenOptions {
+            backlog: 1024,
+            nodelay: false,
+            max_segment: None,
+            receive_buffer: None,
+            defer_accept: Duration::ZERO,
+        }
     }
 }
 

@@ -95,10 +95,20 @@ impl Tcp {
             self.counters.attempt_fails += 1;
         } else if flags.ack() && !completes {
             self.replies.reset(segment, &mut self.counters);
+        } else if completes && segment.sequence_len() == 0 && self.defers(slot) {
+            // TCP_DEFER_ACCEPT: the peer will come with data, or hear the SYN,ACK again.
+            if let Some(record) = self.half_open.get_mut(slot) {
+                record.deferred = true;
+            }
         } else if completes {
             return self.complete_handshake(now, slot, segment, packet, pool);
         }
         pool.give(packet);
+    }
+
+    /// Whether the listener of a record still waits for data.
+    fn defers(&self, slot: u32) -> bool {
+        self.half_open.get(slot).is_some_and(|record| record.retransmits < record.defer_timeouts)
     }
 
     fn challenge_half_open(&mut self, now: Instant, slot: u32) {
@@ -147,6 +157,10 @@ impl Tcp {
         if record.retransmits > self.config.syn_ack_retries {
             self.remove_half_open(slot);
             self.counters.attempt_fails += 1;
+            return;
+        }
+        // Linux: silent while the peer's data is awaited, and once more when that is over.
+        if record.deferred && record.retransmits < record.defer_timeouts {
             return;
         }
         self.counters.retrans_segs += 1;

@@ -1,11 +1,12 @@
 //! Listeners, and connections in SYN_RCVD: small records, bounded, the oldest gives way.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use slab::Slab;
 
-use super::config::{ListenOptions, MAX_WINDOW_SHIFT, TcpConfig};
+use super::config::{ListenOptions, MAX_WINDOW_SHIFT, TcpConfig, shift_for};
 use super::conn::TimestampState;
 use super::event::{ConnId, ListenerInfo};
 use super::rtt::Rtt;
@@ -75,6 +76,14 @@ pub(super) struct SynRecord {
     pub(super) timestamps: Option<TimestampState>,
     pub(super) sack: bool,
     pub(super) nodelay: bool,
+    /// What segments may be at most, as the application wants it.
+    pub(super) max_segment: u16,
+    /// The receive buffer, if the application has said what it is.
+    pub(super) receive_buffer: Option<u32>,
+    /// The handshake's last ACK has come, but the listener waits for data.
+    pub(super) deferred: bool,
+    /// For how many timeouts it waits.
+    pub(super) defer_timeouts: u8,
     /// When the SYN,ACK went first.
     pub(super) sent_at: Instant,
     pub(super) retransmits: u8,
@@ -111,6 +120,10 @@ impl SynRecord {
             timestamps,
             sack: config.sack && options.sack_permitted,
             nodelay: listener.1.options.nodelay,
+            max_segment: listener.1.options.max_segment.unwrap_or(u16::MAX),
+            receive_buffer: listener.1.options.receive_buffer,
+            deferred: false,
+            defer_timeouts: timeouts_within(listener.1.options.defer_accept, config),
             sent_at: now,
             retransmits: 0,
             listener: listener.0,
@@ -121,7 +134,13 @@ impl SynRecord {
 
     /// The window that the SYN,ACK offers: never scaled (RFC 7323, 2.2).
     pub(super) fn offered_window(&self, config: &TcpConfig) -> u32 {
-        config.initial_receive.min(config.max_receive).min(u32::from(u16::MAX))
+        let buffer = self.receive_buffer.unwrap_or(config.initial_receive.min(config.max_receive));
+        buffer.min(u32::from(u16::MAX))
+    }
+
+    /// The window scale that the SYN,ACK offers, if windows are scaled.
+    pub(super) fn receive_shift(&self, config: &TcpConfig) -> u8 {
+        self.receive_buffer.map_or_else(|| config.receive_shift(), shift_for)
     }
 
     fn segment(&self, flags: Flags, seq: SeqNum, window: u32, options: Options) -> Segment {
@@ -141,8 +160,8 @@ impl SynRecord {
     /// SYN,ACK. The MSS is put in when the path is known.
     pub(super) fn syn_ack(&self, now: Instant, config: &TcpConfig) -> Segment {
         let options = Options {
-            mss: None,
-            window_scale: self.peer_shift.map(|_| config.receive_shift()),
+            mss: (self.max_segment < u16::MAX).then_some(self.max_segment),
+            window_scale: self.peer_shift.map(|_| self.receive_shift(config)),
             sack_permitted: self.sack,
             timestamps: self.timestamps.map(|state| state.option(now)),
             ..Options::default()
@@ -162,6 +181,18 @@ impl SynRecord {
     }
 }
 
+/// How many timeouts of a SYN,ACK it takes until `time` has gone by.
+fn timeouts_within(time: Duration, config: &TcpConfig) -> u8 {
+    let mut timeout = Rtt::new();
+    let (mut count, mut gone) = (0, Duration::ZERO);
+    while gone < time && count < u8::MAX {
+        gone += timeout.timeout(config);
+        timeout.back_off();
+        count += 1;
+    }
+    count
+}
+
 /// All records in SYN_RCVD, with their timers.
 #[derive(Debug, Default)]
 pub(super) struct SynTable {
@@ -173,6 +204,10 @@ pub(super) struct SynTable {
 impl SynTable {
     pub(super) fn get(&self, slot: u32) -> Option<&SynRecord> {
         self.records.get(slot as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut SynRecord> {
+        self.records.get_mut(slot as usize)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &SynRecord> {

@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `socket.rs` | the calls of applications |
+//! | `socket.rs`, `options.rs`, `detail.rs` | the calls of applications |
 //! | `handshake.rs`, `listen.rs` | passive opens: listeners, SYN_RCVD records, accept queues |
 //! | `conn/` | a connection |
 //! | `time_wait.rs` | what is left of it |
@@ -21,10 +21,12 @@ mod congestion;
 mod conn;
 mod counters;
 mod demux;
+mod detail;
 mod event;
 mod handshake;
 mod isn;
 mod listen;
+mod options;
 mod piece;
 mod rack;
 mod reassembly;
@@ -57,6 +59,7 @@ pub use config::{CongestionControl, Keepalive, ListenOptions, TcpConfig};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};
+pub use detail::{ConnDetail, RecoveryState};
 pub use event::{
     CloseReason, ConnId, ConnInfo, ConnectError, FlowEvent, IcmpError, ListenError, ListenerId, ListenerInfo,
     SocketError, State, TcpEvent,
@@ -208,7 +211,9 @@ impl Tcp {
             return;
         };
         if reply.flags.syn() {
-            reply.options.mss = Some(mss_of(&path, reply.source.is_ipv4()));
+            // What the application wants less than the path takes (TCP_MAXSEG) is in it already.
+            let most = mss_of(&path, reply.source.is_ipv4());
+            reply.options.mss = Some(reply.options.mss.map_or(most, |mss| mss.min(most)));
         }
         transmit(&reply, &[], None, &path, out);
         self.counters.out_segs += 1;

@@ -56,9 +56,15 @@ impl Scoreboard {
         self.sacked
     }
 
-    #[cfg(test)]
-    fn lost(&self) -> u32 {
+    /// Bytes that are taken for lost and not sent again.
+    pub(super) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    /// Bytes that were sent again and have not arrived, as far as is known.
+    pub(super) fn retransmitted_bytes(&self) -> u32 {
+        let again = self.records.iter().filter(|record| record.retransmitted && record.fate == Fate::InFlight);
+        again.map(Record::len).sum()
     }
 
     /// Bytes between SND.UNA and SND.NXT.

@@ -1,11 +1,10 @@
 //! The calls of applications (RFC 9293, section 3.9.1).
 
-use core::time::Duration;
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Tcp;
-use super::config::{Keepalive, ListenOptions};
+use super::config::ListenOptions;
 use super::conn::Connection;
 use super::demux::Slot;
 use super::event::{ConnId, ConnectError, FlowEvent, ListenError, ListenerId, SocketError, State};
@@ -122,10 +121,24 @@ impl Tcp {
     /// # Errors
     /// As [`send`](Tcp::send).
     pub fn send_vectored(&mut self, now: Instant, id: ConnId, data: &[IoSlice<'_>]) -> Result<usize, SocketError> {
+        self.send_more(now, id, data, false)
+    }
+
+    /// The same; with `more` (MSG_MORE) what makes no full segment waits for what follows.
+    ///
+    /// # Errors
+    /// As [`send`](Tcp::send).
+    pub fn send_more(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        data: &[IoSlice<'_>],
+        more: bool,
+    ) -> Result<usize, SocketError> {
         self.find(id)?;
         // Nothing is received here: no buffer goes back to a pool.
         let mut pool = Pool::new(0);
-        let sent = self.with_connection(id.index, &mut pool, |conn, _, memory| conn.send_call(now, data, memory));
+        let sent = self.with_connection(id.index, &mut pool, |conn, _, memory| conn.send_call(now, data, more, memory));
         self.settle(now, id.index);
         sent.unwrap_or(Err(SocketError::Unknown))
     }
@@ -187,55 +200,6 @@ impl Tcp {
         }
     }
 
-    /// TCP_NODELAY: small segments do not wait for acknowledgments (RFC 9293, 3.7.4).
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_nodelay(&mut self, now: Instant, id: ConnId, nodelay: bool) -> Result<(), SocketError> {
-        self.find_mut(id)?.nodelay = nodelay;
-        // What was held back may go.
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// Whether TCP_NODELAY is set.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn nodelay(&self, id: ConnId) -> Result<bool, SocketError> {
-        Ok(self.find(id)?.nodelay)
-    }
-
-    /// Keepalive (RFC 9293, 3.8.4); `None` turns it off.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_keepalive(&mut self, now: Instant, id: ConnId, keepalive: Option<Keepalive>) -> Result<(), SocketError> {
-        self.find_mut(id)?.set_keepalive(now, keepalive);
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// How long data may stay without acknowledgment before the connection fails (RFC 5482).
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_user_timeout(&mut self, now: Instant, id: ConnId, limit: Option<Duration>) -> Result<(), SocketError> {
-        self.find_mut(id)?.set_user_timeout(now, limit);
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// What [`close`](Tcp::close) leaves for delivery: `None` as long as it takes, zero nothing (a
-    /// RST goes), else that long, then a RST.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_linger(&mut self, id: ConnId, linger: Option<Duration>) -> Result<(), SocketError> {
-        self.find_mut(id)?.linger = linger;
-        Ok(())
-    }
-
     /// Our side of a connection.
     ///
     /// # Errors
@@ -260,13 +224,13 @@ impl Tcp {
         Ok(self.find(id)?.state)
     }
 
-    fn find(&self, id: ConnId) -> Result<&Connection, SocketError> {
+    pub(super) fn find(&self, id: ConnId) -> Result<&Connection, SocketError> {
         let conn = self.connections.get(id.index as usize);
         let conn = conn.filter(|conn| conn.generation == id.generation && conn.held);
         conn.map(|conn| &**conn).ok_or(SocketError::Unknown)
     }
 
-    fn find_mut(&mut self, id: ConnId) -> Result<&mut Connection, SocketError> {
+    pub(super) fn find_mut(&mut self, id: ConnId) -> Result<&mut Connection, SocketError> {
         let conn = self.connections.get_mut(id.index as usize);
         let conn = conn.filter(|conn| conn.generation == id.generation && conn.held);
         conn.map(|conn| &mut **conn).ok_or(SocketError::Unknown)

@@ -37,6 +37,7 @@ impl Connection {
         cx: &mut Context<'_>,
         memory: &mut Memory<'_>,
     ) {
+        self.release_more();
         let before = self.snd.una;
         let ack = segment.ack.latest(before);
         let advanced = ack - before;
@@ -85,8 +86,10 @@ impl Connection {
                 smoothed_rtt: self.rtt.smoothed().unwrap_or_default(),
             });
         }
-        let wanted = self.congestion.window().saturating_mul(2).min(cx.config.max_send);
-        self.snd.limit = self.snd.limit.max(wanted);
+        if !self.snd.limit_fixed {
+            let wanted = self.congestion.window().saturating_mul(2).min(cx.config.max_send);
+            self.snd.limit = self.snd.limit.max(wanted);
+        }
         // RFC 6298, 5.2 and 5.3.
         if advanced > 0 || self.board.is_empty() {
             self.arm_retransmission(now, true, cx);

@@ -14,6 +14,7 @@ impl Connection {
         &mut self,
         now: Instant,
         data: &[IoSlice<'_>],
+        more: bool,
         memory: &mut Memory<'_>,
     ) -> Result<usize, SocketError> {
         if let Some(reason) = self.error {
@@ -35,6 +36,7 @@ impl Connection {
             self.waits.write = true;
             return Err(SocketError::WouldBlock);
         }
+        self.data_written(more);
         self.arm_user_timeout(now, false);
         Ok(taken)
     }
@@ -93,7 +95,7 @@ impl Connection {
                 if let Some(time) = self.linger {
                     self.timers.lifetime = now + time;
                 } else if self.state == State::FinWait2 {
-                    self.timers.lifetime = now + cx.config.fin_wait_2;
+                    self.timers.lifetime = now + self.fin_wait_2.unwrap_or(cx.config.fin_wait_2);
                 }
             }
         }

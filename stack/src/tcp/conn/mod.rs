@@ -5,13 +5,15 @@
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
-//! | `output.rs` | what to send next |
+//! | `output.rs`, `nagle.rs` | what to send next |
 //! | `timers.rs` | what is due |
 //! | `calls.rs` | what the application asks for (RFC 9293, 3.10.1 to 3.10.6) |
 
 mod ack;
 mod calls;
+mod detail;
 mod input;
+mod nagle;
 mod output;
 mod text;
 mod timers;
@@ -88,6 +90,16 @@ pub(super) struct SendSpace {
     cwnd_limited: bool,
     /// Bytes that the application may have waiting.
     limit: u32,
+    /// The application has said how many: they do not grow.
+    limit_fixed: bool,
+}
+
+impl SendSpace {
+    /// The application says how many bytes it may have waiting.
+    pub(super) fn fix_limit(&mut self, bytes: u32) {
+        self.limit = bytes;
+        self.limit_fixed = true;
+    }
 }
 
 /// Our FIN: the sequence number after the last byte.
@@ -121,11 +133,22 @@ pub(super) struct ReceiveSpace {
     dsack: Option<SeqRange>,
     /// Bytes that may wait for the application.
     limit: u32,
+    /// The application has said how many: they do not grow.
+    limit_fixed: bool,
     /// Bytes read in this round-trip time, and when it began.
     read: u32,
     read_since: Instant,
     /// When data came last.
     last_data: Instant,
+}
+
+impl ReceiveSpace {
+    /// The application says how many bytes may wait for it; with `shift`, before the SYN has gone.
+    pub(super) fn fix_limit(&mut self, bytes: u32, shift: Option<u8>) {
+        self.limit = bytes;
+        self.limit_fixed = true;
+        self.shift = shift.unwrap_or(self.shift);
+    }
 }
 
 /// Timestamps, once negotiated (RFC 7323).
@@ -225,6 +248,11 @@ pub(super) struct Connection {
     challenged: Option<Instant>,
     last_heard: Instant,
     pub(super) nodelay: bool,
+    cork: nagle::Cork,
+    /// TCP_MAXSEG: what the application lets segments be at most.
+    pub(super) max_segment: u16,
+    /// TCP_LINGER2: how long FIN_WAIT_2 lasts, if not as long as everywhere.
+    pub(super) fin_wait_2: Option<Duration>,
     pub(super) user_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
     keepalive: Option<Box<KeepaliveState>>,
@@ -263,6 +291,7 @@ impl Connection {
                 last_sent: now,
                 cwnd_limited: false,
                 limit: config.initial_send.min(config.max_send),
+                limit_fixed: false,
             },
             rcv: ReceiveSpace {
                 irs: SeqNum(0),
@@ -274,6 +303,7 @@ impl Connection {
                 fin: None,
                 dsack: None,
                 limit: config.initial_receive.min(config.max_receive),
+                limit_fixed: false,
                 read: 0,
                 read_since: now,
                 last_data: now,
@@ -300,6 +330,9 @@ impl Connection {
             challenged: None,
             last_heard: now,
             nodelay: false,
+            cork: nagle::Cork::default(),
+            max_segment: u16::MAX,
+            fin_wait_2: None,
             user_timeout: None,
             linger: None,
             keepalive: None,
@@ -339,8 +372,16 @@ impl Connection {
         conn.timestamps = record.timestamps;
         conn.sack = record.sack;
         conn.nodelay = record.nodelay;
+        conn.max_segment = record.max_segment;
+        if let Some(bytes) = record.receive_buffer {
+            conn.rcv.limit = bytes;
+            conn.rcv.limit_fixed = true;
+        }
         match record.peer_shift {
-            Some(shift) => conn.snd.shift = shift,
+            Some(shift) => {
+                conn.snd.shift = shift;
+                conn.rcv.shift = record.receive_shift(config);
+            }
             None => {
                 conn.scaling = false;
                 conn.rcv.shift = 0;

@@ -120,7 +120,7 @@ impl Connection {
     fn sizes(&mut self, path: &Path, options: &Options) -> Sizes {
         let ipv4 = self.local.is_ipv4();
         let path_mtu = path.mtu.min(self.snd.path_mtu);
-        let base = u32::from(mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)));
+        let base = u32::from(mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment));
         let fixed = self.fixed_options() as u32;
         let full = base.saturating_sub(fixed).max(8);
         if full != self.snd.mss {
@@ -207,21 +207,24 @@ impl Connection {
         self.snd.cwnd_limited = sendable > cwnd_room;
         let room = sendable.min(cwnd_room).min(sizes.packet);
 
+        // What waits under a cork waits no longer than data for a window does.
+        let overridden = self.probe_due == Some(Probe::Window);
+        let small_may_go = overridden || self.small_may_go();
         let len = if room >= sizes.mss {
             let tail = room % sizes.mss;
-            if room == unsent && (tail == 0 || self.small_may_go()) { room } else { room - tail }
-        } else if room == unsent && self.small_may_go() {
+            if room == unsent && (tail == 0 || small_may_go) { room } else { room - tail }
+        } else if room == unsent && small_may_go {
             room
         } else if sendable < sizes.mss && sendable < unsent && sendable > 0 && sendable <= cwnd_room {
             // The window is small: half of the largest it ever was, or what the persist timer
             // overrides it for.
-            let overridden = self.probe_due == Some(Probe::Window);
             if sendable >= self.snd.max_wnd / 2 || overridden { sendable } else { 0 }
         } else {
             0
         };
         if len == 0 {
-            if self.board.is_empty() && window_room < unsent.min(sizes.mss) && self.probe_due.is_none() {
+            let held = self.is_corked() || window_room < unsent.min(sizes.mss);
+            if self.board.is_empty() && held && self.probe_due.is_none() {
                 self.arm_persist(now, cx);
             }
             return None;
@@ -230,19 +233,8 @@ impl Connection {
             self.snd.cwnd_limited = true;
             return None;
         }
-        if self.probe_due == Some(Probe::Window) {
-            self.probe_due = None;
-        }
         let fin = u32::from(self.snd.fin == Fin::Due && len == unsent);
         Some(Data { range: SeqRange { start: nxt, end: nxt + len + fin }, retransmission: false })
-    }
-
-    /// Nagle, in Minshall's variant: one segment that is not full at a time.
-    fn small_may_go(&self) -> bool {
-        self.nodelay
-            || self.snd.fin == Fin::Due
-            || self.board.is_empty()
-            || self.snd.small_end.is_none_or(|end| end.before_eq(self.snd.una))
     }
 
     /// With much in flight, acknowledgments come soon: a large super-segment then costs less than
@@ -283,6 +275,10 @@ impl Connection {
         let mut segment = self.acknowledgment(range.start, options);
         self.ack_due = AckDue::No;
         self.duplicate_acks_due = 0;
+        let probe = !retransmission && self.probe_due == Some(Probe::Window);
+        if probe {
+            self.probe_due = None;
+        }
         let slices = self.send.slices((range.start - data_start) as usize, text as usize);
         let text: u32 = slices.as_slice().iter().map(|slice| slice.len() as u32).sum();
         let fin = fin && range.start + text == data_end;
@@ -290,7 +286,7 @@ impl Connection {
         if fin {
             segment.flags |= Flags::FIN;
         }
-        if text > 0 && range.start + text == data_end {
+        if text > 0 && range.start + text == data_end && (self.pushes() || probe) {
             segment.flags |= Flags::PSH;
         }
         // A full segment is less than 64 KiB.
@@ -377,7 +373,7 @@ impl Connection {
         // The window of a SYN is never scaled (RFC 7323, 2.2).
         segment.window = u16::try_from(self.rcv.limit).unwrap_or(u16::MAX);
         segment.options = Options {
-            mss: Some(mss_of(path, self.local.is_ipv4())),
+            mss: Some(mss_of(path, self.local.is_ipv4()).min(self.max_segment)),
             window_scale: self.scaling.then_some(self.rcv.shift),
             sack_permitted: self.sack,
             timestamps: segment.options.timestamps,

@@ -177,7 +177,7 @@ impl Connection {
         let over = now.since(self.rcv.read_since).as_nanos().max(1);
         let in_round = u128::from(self.rcv.read) * round.as_nanos() / over;
         let wanted = u32::try_from(2 * in_round).unwrap_or(u32::MAX);
-        if wanted > self.rcv.limit {
+        if wanted > self.rcv.limit && !self.rcv.limit_fixed {
             self.rcv.limit = wanted.min(cx.config.max_receive);
         }
         self.rcv.read = 0;
