@@ -230,7 +230,7 @@ impl Image {
 
     pub fn unlisten(&mut self, now: Instant, address: SocketAddr) {
         if let Some(id) = self.listeners.remove(&address) {
-            self.stack.tcp_mut().close_listener(id);
+            self.stack.tcp_mut().close_listener(now, id);
             self.settle(now);
         }
     }

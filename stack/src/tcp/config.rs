@@ -34,6 +34,8 @@ pub struct TcpConfig {
     pub max_send: u32,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,
+    /// Whether a connection that was idle for longer than RTO starts over (RFC 5681, 4.1).
+    pub slow_start_after_idle: bool,
     /// RTO before the first RTT sample (RFC 6298, 2.1).
     pub initial_rto: Duration,
     /// Smallest RTO.
@@ -82,6 +84,7 @@ impl Default for TcpConfig {
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
             initial_window: 10,
+            slow_start_after_idle: true,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),

@@ -62,6 +62,8 @@ pub struct ConnDetail {
     pub minimum_rtt: Duration,
     /// Payload of a full segment to the peer.
     pub send_mss: u32,
+    /// Payload of a full segment as our SYN told it: none of the peer's is larger.
+    pub advertised_mss: u32,
     /// Payload of a full segment from the peer, as seen.
     pub receive_mss: u32,
     /// Sent and not acknowledged.
@@ -72,6 +74,8 @@ pub struct ConnDetail {
     pub lost: u32,
     /// Of that, sent again.
     pub retransmitted: u32,
+    /// The furthest that a segment was overtaken by others.
+    pub reordering: u32,
     /// Congestion window.
     pub congestion_window: u32,
     /// Slow start threshold, once there is one.

@@ -174,11 +174,6 @@ impl SynRecord {
         let options = Options { timestamps: self.timestamps.map(|state| state.option(now)), ..Options::default() };
         self.segment(Flags::ACK, self.iss + 1, self.offered_window(config), options)
     }
-
-    /// A reset of the peer.
-    pub(super) fn reset(&self) -> Segment {
-        self.segment(Flags::RST | Flags::ACK, self.iss + 1, 0, Options::default())
-    }
 }
 
 /// How many timeouts of a SYN,ACK it takes until `time` has gone by.

@@ -25,6 +25,8 @@ pub(super) struct Rack {
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
+    /// The furthest that a range was overtaken, in bytes.
+    extent: u32,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
@@ -55,10 +57,16 @@ impl Rack {
             Some(highest) if record.end.before(highest) => {
                 if !record.retransmitted {
                     self.reordering_seen = true;
+                    self.extent = self.extent.max(highest - record.start);
                 }
             }
             _ => self.highest = Some(record.end),
         }
+    }
+
+    /// The furthest that a segment was overtaken by others, in bytes.
+    pub(super) fn reordering(&self) -> u32 {
+        self.extent
     }
 
     /// A DSACK came: the window was too small (step 4).

@@ -47,22 +47,21 @@ impl Tcp {
         next
     }
 
-    /// Stops listening. Connections that were accepted live on (R7); those that wait are reset.
-    pub fn close_listener(&mut self, id: ListenerId) {
+    /// Stops listening. Connections that were accepted live on (R7); those that wait are reset, and
+    /// half-open ones are forgotten.
+    pub fn close_listener(&mut self, now: Instant, id: ListenerId) {
         if self.listeners.get(id.index as usize).is_none_or(|found| found.generation != id.generation) {
             return;
         }
         let listener = self.listeners.remove(id.index as usize);
         self.demux.unlisten(listener.address, listener.port);
         for slot in self.half_open.of_listener(&listener) {
-            if let Some(record) = self.half_open.get(slot) {
-                self.replies.push(record.reset(), &mut self.counters);
-            }
+            // Their peers hear of it when they go on (RFC 9293, 3.10.7.1).
             self.remove_half_open(slot);
         }
         for conn in listener.accept_queue {
             // What they have received is freed, not kept in a pool.
-            self.abort_connection(conn, &mut Pool::new(0));
+            self.abort_connection(now, conn, &mut Pool::new(0));
         }
         self.flow(FlowEvent::Unlistening { address: listener.address, port: listener.port });
     }
@@ -176,8 +175,8 @@ impl Tcp {
     }
 
     /// ABORT: releases the handle, drops what was sent, and resets the peer.
-    pub fn abort(&mut self, _now: Instant, id: ConnId, pool: &mut Pool) {
-        self.abort_connection(id, pool);
+    pub fn abort(&mut self, now: Instant, id: ConnId, pool: &mut Pool) {
+        self.abort_connection(now, id, pool);
     }
 
     /// ABORT of every connection; with an address only of those that have it as their own.
@@ -189,10 +188,10 @@ impl Tcp {
         ids.into_iter().for_each(|id| self.abort(now, id, pool));
     }
 
-    fn abort_connection(&mut self, id: ConnId, pool: &mut Pool) {
+    fn abort_connection(&mut self, now: Instant, id: ConnId, pool: &mut Pool) {
         let Ok(conn) = self.find(id) else { return };
         let detached = conn.detached;
-        self.with_connection(id.index, pool, |conn, cx, memory| conn.abort_call(cx, memory));
+        self.with_connection(id.index, pool, |conn, cx, memory| conn.abort_call(now, cx, memory));
         if detached {
             self.connections.remove(id.index as usize);
         } else {

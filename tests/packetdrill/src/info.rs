@@ -86,7 +86,8 @@ pub fn tcp_info(now: Instant, detail: &ConnDetail) -> Vec<u8> {
     fields.u32(72, micros(detail.rtt_variance));
     fields.u32(76, detail.threshold.map_or(0x7fff_ffff, |threshold| threshold / mss));
     fields.u32(80, detail.congestion_window / mss);
-    fields.u32(88, 3);
+    fields.u32(84, detail.advertised_mss);
+    fields.u32(88, segments(detail.reordering).max(3));
     fields.u32(96, detail.receive_window);
     fields.u64(120, detail.bytes_acknowledged);
     fields.u64(128, detail.bytes_received);

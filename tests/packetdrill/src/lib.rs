@@ -7,12 +7,14 @@
 //! |---|---|
 //! | `ffi.rs` | the C interface: everything `unsafe` |
 //! | `adapter.rs` | one lock around it all, calls that block, and time |
+//! | `device.rs` | what a device does to super-segments |
 //! | `world.rs` | the stack with its device, its clock and its sockets |
 //! | `socket.rs`, `options.rs`, `epoll.rs` | sockets as Linux has them |
 //! | `info.rs` | TCP_INFO and its like as bytes |
 //! | `settings.rs` | what the script set by `sysctl` |
 
 pub mod adapter;
+mod device;
 mod epoll;
 mod ffi;
 mod info;

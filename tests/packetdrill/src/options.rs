@@ -6,6 +6,7 @@ use stack::tcp::{ConnId, Keepalive, ListenOptions, State};
 
 use crate::adapter::{Call, Errno};
 use crate::info;
+use crate::settings::bytes_in_send_buffer;
 use crate::socket::Kind;
 use crate::world::World;
 
@@ -97,7 +98,7 @@ impl World {
             let _ = tcp.set_receive_buffer(id, bytes);
         }
         if let Some(bytes) = options.send_buffer {
-            let _ = tcp.set_send_buffer(now, id, bytes);
+            let _ = tcp.set_send_buffer(now, id, bytes_in_send_buffer(2 * bytes));
         }
         if let Some(time) = options.linger2.and_then(|seconds| u64::try_from(seconds).ok()) {
             let _ = tcp.set_fin_wait_2(id, Duration::from_secs(time));
@@ -152,7 +153,8 @@ impl World {
                 tcp.set_receive_buffer(id, options.receive_buffer.unwrap_or_default())
             }
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
-                tcp.set_send_buffer(now, id, options.send_buffer.unwrap_or_default())
+                let buffer = options.send_buffer.unwrap_or_default().saturating_mul(2);
+                tcp.set_send_buffer(now, id, bytes_in_send_buffer(buffer))
             }
             (libc::SOL_SOCKET, libc::SO_LINGER) => tcp.set_linger(id, linger(options.linger)),
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE)
@@ -205,6 +207,8 @@ impl World {
                 }
                 _ => info::tcp_info_idle(matches!(kind, Kind::Listener(_))),
             },
+            // This stack's congestion control has nothing of its own to tell.
+            (libc::SOL_TCP, libc::TCP_CC_INFO) => Vec::new(),
             (libc::SOL_SOCKET, info::SO_MEMINFO) => match kind {
                 Kind::Connection(conn) => {
                     let detail = self.stack().tcp().detail(conn.id).map_err(|_| Errno(libc::EINVAL))?;

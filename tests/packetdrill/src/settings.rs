@@ -67,6 +67,16 @@ pub const fn window_of_buffer(bytes: u32) -> u32 {
     bytes / 2
 }
 
+/// What of a send buffer of this size is bytes: the rest is overhead in Linux.
+pub const fn bytes_in_send_buffer(buffer: u32) -> u32 {
+    buffer / 5 * 3
+}
+
+/// Segments that Linux puts into one packet for the device at least, and at most while the rate is low.
+pub fn segments_together() -> u16 {
+    number("tcp_min_tso_segs").and_then(|count| u16::try_from(count).ok()).unwrap_or(2).clamp(1, 40)
+}
+
 /// The stack's settings, as this namespace's `net.ipv4.tcp_*` say.
 pub fn tcp_config() -> TcpConfig {
     let defaults = TcpConfig::default();
@@ -85,6 +95,7 @@ pub fn tcp_config() -> TcpConfig {
         max_send,
         syn_retries: number("tcp_syn_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(6),
         syn_ack_retries: number("tcp_synack_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(5),
+        slow_start_after_idle: on("tcp_slow_start_after_idle", true),
         fin_wait_2: Duration::from_secs(number("tcp_fin_timeout").unwrap_or(60)),
         flow_events: false,
         ..defaults

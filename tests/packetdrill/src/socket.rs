@@ -275,7 +275,7 @@ impl World {
         self.forget_readiness(fd);
         match socket.kind {
             Kind::Fresh(_) => {}
-            Kind::Listener(id) => self.stack().tcp_mut().close_listener(id),
+            Kind::Listener(id) => self.stack().tcp_mut().close_listener(now, id),
             Kind::Connection(conn) => self.stack().tcp_close(now, conn.id),
         }
         Ok(())

@@ -7,6 +7,7 @@ use stack::home::Kind;
 use stack::route::{Link, Route};
 use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Stack, Transmit};
 
+use crate::device;
 use crate::epoll::Epoll;
 use crate::settings::{self, Flags};
 use crate::socket::Socket;
@@ -15,6 +16,8 @@ use crate::socket::Socket;
 const LINK: LinkId = LinkId(0);
 /// Packets that one turn of the stack may send.
 const BUDGET: usize = 256;
+/// IPv4's and TCP's headers without options.
+const HEADERS: u16 = 40;
 /// When the virtual clock starts.
 const START: Instant = Instant::from_millis(1000);
 
@@ -43,10 +46,14 @@ struct Device<'a> {
 
 impl Egress for Device<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
-        let mut bytes = Vec::with_capacity(packet.len());
-        bytes.extend_from_slice(packet.header);
-        packet.payload.iter().for_each(|slice| bytes.extend_from_slice(slice));
-        self.sent.push_back((self.now, bytes));
+        let payload = packet.payload.concat();
+        let piece = packet.offload.segmentation.map_or(payload.len(), |segmentation| usize::from(segmentation.size));
+        let pieces: Vec<&[u8]> = if payload.is_empty() { vec![&[]] } else { payload.chunks(piece.max(1)).collect() };
+        let last = pieces.len() - 1;
+        for (index, bytes) in pieces.into_iter().enumerate() {
+            let whole = device::piece(packet.header, bytes, index * piece, index == last);
+            self.sent.push_back((self.now, whole));
+        }
     }
 }
 
@@ -75,8 +82,9 @@ impl World {
             let config = Config { tcp: settings::tcp_config(), ..Config::default() };
             let mut stack = Box::new(Stack::new(config, 0x5eed));
             stack.home_mut().add(flags.local, flags.prefix, Kind::Link);
-            // No super-segments: a script with `--strict_segments` wants each by itself.
-            let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super: 0 };
+            // As many segments together as Linux has at a low rate; the device takes them apart.
+            let max_super = flags.mtu.saturating_sub(HEADERS).saturating_mul(settings::segments_together()) + HEADERS;
+            let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super };
             stack.routes_mut().add_link(link);
             stack.routes_mut().replace(Route::default_for(flags.local, LINK, None));
             stack

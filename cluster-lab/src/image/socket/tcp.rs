@@ -85,8 +85,9 @@ impl TcpListener {
 
 impl Drop for TcpListener {
     fn drop(&mut self) {
+        let now = self.image.now();
         let mut core = self.image.lock();
-        core.stack.tcp_mut().close_listener(self.id);
+        core.stack.tcp_mut().close_listener(now, self.id);
         core.listeners.of(self.id.index()).read = None;
         drop(core);
         self.image.kick();

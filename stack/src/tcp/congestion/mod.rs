@@ -119,8 +119,7 @@ impl Congestion {
         self.window.threshold
     }
 
-    #[cfg(test)]
-    fn in_slow_start(&self) -> bool {
+    pub(super) fn in_slow_start(&self) -> bool {
         self.window.in_slow_start()
     }
 

@@ -42,7 +42,7 @@ impl Connection {
         let ack = segment.ack.latest(before);
         let advanced = ack - before;
         let had_flight = !self.board.is_empty();
-        let cwnd_limited = self.snd.cwnd_limited;
+        let cwnd_limited = self.uses_window();
         let delivered = self.deliver(now, ack, segment, cx);
 
         if advanced > 0 {
@@ -95,6 +95,13 @@ impl Connection {
             self.arm_retransmission(now, true, cx);
             self.arm_tail_probe(now);
         }
+    }
+
+    /// Whether the congestion window is what holds sending back, so that it may grow (RFC 5681, 3.1;
+    /// RFC 7661, 4.2: in slow start it is validated while half of it is used).
+    fn uses_window(&self) -> bool {
+        self.snd.cwnd_limited
+            || (self.congestion.in_slow_start() && self.congestion.window() / 2 < self.snd.round_flight)
     }
 
     /// Applies the cumulative acknowledgment and the SACK blocks to the scoreboard.

@@ -87,7 +87,7 @@ impl Connection {
             State::SynSent => self.fail(CloseReason::Aborted, memory),
             _ if unread || self.linger.is_some_and(|time| time.is_zero()) => {
                 cx.counters.abort_on_close += u64::from(unread);
-                self.reset_peer(cx);
+                self.reset_peer(now, cx);
                 self.fail(CloseReason::Aborted, memory);
             }
             _ => {
@@ -102,14 +102,14 @@ impl Connection {
     }
 
     /// ABORT.
-    pub(in crate::tcp) fn abort_call(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    pub(in crate::tcp) fn abort_call(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if matches!(self.state, State::Established | State::CloseWait) {
             cx.counters.estab_resets += 1;
         }
         self.held = false;
         self.receive.clear(memory);
         if !matches!(self.state, State::Closed | State::TimeWait) {
-            self.reset_peer(cx);
+            self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);
         }
     }

@@ -10,7 +10,7 @@ use crate::tcp::config::MAX_WINDOW_SHIFT;
 use crate::tcp::event::CloseReason;
 use crate::tcp::piece::Memory;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Flags, Segment};
 
 /// One challenge ACK in this time for a connection (RFC 5961, section 7). There is no limit over
 /// all connections: it could be read from outside (CVE-2016-5696).
@@ -162,7 +162,7 @@ impl Connection {
                     self.answer_unacceptable(now, segment, cx);
                     return Some(packet);
                 }
-                Some(_) => self.update_timestamp(now, segment),
+                Some(_) => {}
             }
         }
         if self.state == State::SynReceived && flags.syn() && !flags.rst() && segment.seq == self.rcv.irs {
@@ -213,6 +213,8 @@ impl Connection {
             self.challenge(now, cx);
             return Some(packet);
         }
+        // RFC 7323, 5.3, R3: only what is acceptable tells a timestamp, its acknowledgment included.
+        self.update_timestamp(now, segment);
         self.last_heard = now;
         if let Some(keepalive) = &mut self.keepalive {
             keepalive.unanswered = 0;
@@ -236,7 +238,7 @@ impl Connection {
         if receiving && !self.held && text_end.after(self.rcv.nxt) && segment.payload_len() > 0 {
             // RFC 2525, 2.17, and RFC 9293, 3.6.1: nobody will read this.
             cx.counters.abort_on_data += 1;
-            self.reset_peer(cx);
+            self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);
             return Some(packet);
         }
@@ -249,10 +251,12 @@ impl Connection {
         // Eighth, check the FIN bit.
         if receiving && flags.fin() && text_end.after_eq(self.rcv.nxt) && text_end.before_eq(self.receive_edge()) {
             self.rcv.fin = Some(text_end);
-            self.ack_due = AckDue::Now;
-            self.try_fin();
+            if text_end.after(self.rcv.nxt) {
+                self.ack_due = AckDue::Now;
+            }
+            self.try_fin(now, cx);
         } else if receiving {
-            self.try_fin();
+            self.try_fin(now, cx);
         } else if flags.fin() {
             // Sent again: our acknowledgment was lost.
             self.ack_due = AckDue::Now;
@@ -321,11 +325,13 @@ impl Connection {
     }
 
     /// Sends a RST that the peer will take (RFC 9293, 3.10.5), if it knows of the connection.
-    pub(super) fn reset_peer(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn reset_peer(&mut self, now: Instant, cx: &mut Context<'_>) {
         if self.state == State::SynSent || self.state == State::Closed {
             return;
         }
-        let segment = self.bare_segment(Flags::RST | Flags::ACK, self.snd.nxt, Options::default());
+        // RFC 7323, 3.2: a RST may have them too.
+        let options = self.plain_options(now);
+        let segment = self.bare_segment(Flags::RST | Flags::ACK, self.snd.nxt, options);
         cx.replies.push(segment, cx.counters);
     }
 

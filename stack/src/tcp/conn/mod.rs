@@ -88,6 +88,9 @@ pub(super) struct SendSpace {
     last_sent: Instant,
     /// The congestion window, nothing else, kept data back.
     cwnd_limited: bool,
+    /// The most that was in flight in this round trip, and where the round trip ends.
+    round_flight: u32,
+    round_end: SeqNum,
     /// Bytes that the application may have waiting.
     limit: u32,
     /// The application has said how many: they do not grow.
@@ -127,6 +130,8 @@ pub(super) struct ReceiveSpace {
     acked: SeqNum,
     /// The peer's full segment, as seen.
     mss: u32,
+    /// The most that the path lets it be: what our SYN tells.
+    advertised_mss: u16,
     /// Where the peer's FIN is, if it came before the data that it follows.
     fin: Option<SeqNum>,
     /// A range that came twice, to be reported once (RFC 2883).
@@ -290,6 +295,8 @@ impl Connection {
                 small_end: None,
                 last_sent: now,
                 cwnd_limited: false,
+                round_flight: 0,
+                round_end: iss,
                 limit: config.initial_send.min(config.max_send),
                 limit_fixed: false,
             },
@@ -300,6 +307,7 @@ impl Connection {
                 shift: if config.window_scaling { config.receive_shift() } else { 0 },
                 acked: SeqNum(0),
                 mss,
+                advertised_mss: default_mss,
                 fin: None,
                 dsack: None,
                 limit: config.initial_receive.min(config.max_receive),

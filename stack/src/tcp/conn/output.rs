@@ -119,6 +119,7 @@ impl Connection {
 
     fn sizes(&mut self, path: &Path, options: &Options) -> Sizes {
         let ipv4 = self.local.is_ipv4();
+        self.rcv.advertised_mss = mss_of(path, ipv4);
         let path_mtu = path.mtu.min(self.snd.path_mtu);
         let base = u32::from(mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment));
         let fixed = self.fixed_options() as u32;
@@ -205,7 +206,9 @@ impl Connection {
         let cwnd_room = self.congestion.window().saturating_sub(in_flight);
         let sendable = unsent.min(window_room);
         self.snd.cwnd_limited = sendable > cwnd_room;
-        let room = sendable.min(cwnd_room).min(sizes.packet);
+        // No packet is more than half of the window: acknowledgments are to come as others go.
+        let half = self.congestion.window() / 2 / sizes.mss * sizes.mss;
+        let room = sendable.min(cwnd_room).min(sizes.packet.min(half.max(sizes.mss)));
 
         // What waits under a cork waits no longer than data for a window does.
         let overridden = self.probe_due == Some(Probe::Window);
@@ -250,7 +253,7 @@ impl Connection {
 
     /// RFC 5681, 4.1.
     fn restart_if_idle(&mut self, now: Instant, cx: &Context<'_>) {
-        if self.board.is_empty() && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config) {
+        if cx.config.slow_start_after_idle && self.board.is_empty() && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config) {
             self.congestion.restart_after_idle();
         }
     }
@@ -291,6 +294,10 @@ impl Connection {
         }
         // A full segment is less than 64 KiB.
         let piece = (text > sizes.mss).then_some(sizes.mss as u16);
+        if piece.is_some() {
+            // Whoever puts the pieces together again need not wait for more (as Linux does).
+            segment.flags |= Flags::PSH;
+        }
         transmit(&segment, slices.as_slice(), piece, path, out);
         let pieces = u64::from(text.div_ceil(sizes.mss).max(1));
         if retransmission {
@@ -318,6 +325,11 @@ impl Connection {
     fn sent(&mut self, now: Instant, range: SeqRange, text: u32, sizes: &Sizes, fin: bool, cx: &Context<'_>) {
         self.board.sent(range.start, range.end, now);
         self.snd.nxt = range.end;
+        let flight = self.board.outstanding();
+        if self.snd.una.after_eq(self.snd.round_end) || flight > self.snd.round_flight {
+            self.snd.round_flight = flight;
+            self.snd.round_end = range.end;
+        }
         self.snd.last_sent = now;
         if fin {
             self.snd.fin = Fin::Sent;

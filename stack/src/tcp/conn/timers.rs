@@ -75,10 +75,10 @@ impl Connection {
     /// Does what is due. Whether it leaves something to send shows at the next turn.
     pub(in crate::tcp) fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if take(&mut self.timers.user, now) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         if take(&mut self.timers.lifetime, now) {
-            return self.lifetime_over(cx, memory);
+            return self.lifetime_over(now, cx, memory);
         }
         if take(&mut self.timers.delayed_ack, now) && self.ack_due == AckDue::Delayed {
             self.ack_due = AckDue::Now;
@@ -92,9 +92,11 @@ impl Connection {
         }
         if take(&mut self.timers.tail_probe, now) && !self.board.is_empty() {
             self.probe_due = Some(Probe::Tail);
+            // RFC 8985, 7.3: RTO runs from the probe.
+            self.timers.retransmit = now + self.rtt.timeout(cx.config);
         }
         if take(&mut self.timers.persist, now) {
-            self.persist(cx, memory);
+            self.persist(now, cx, memory);
         }
         if take(&mut self.timers.keepalive, now) {
             self.keep_alive(now, cx, memory);
@@ -122,7 +124,7 @@ impl Connection {
         }
         self.retries = self.retries.saturating_add(1);
         if self.retries > self.max_retries(cx) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         cx.counters.timeouts += 1;
         if opening {
@@ -190,10 +192,8 @@ impl Connection {
         if self.in_flight() <= self.snd.mss {
             delay += WORST_DELAYED_ACK;
         }
-        let at = now + delay;
-        if at < self.timers.retransmit {
-            self.timers.tail_probe = at;
-        }
+        // RFC 8985, 7.2: where RTO would come first, the probe goes in its place.
+        self.timers.tail_probe = (now + delay).min(self.timers.retransmit);
     }
 
     /// RFC 9293, 3.8.6.1: data waits, nothing is in flight, and the window keeps it back.
@@ -203,12 +203,12 @@ impl Connection {
         }
     }
 
-    fn persist(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn persist(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         self.retries = self.retries.saturating_add(1);
         // RFC 9293, 3.8.6.1 (MUST-37): a peer that answers may keep the window shut for ever; one
         // that was abandoned by its application may not.
         if self.retries > self.max_retries(cx) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         self.rtt.back_off();
         self.probe_due = Some(Probe::Window);
@@ -227,7 +227,7 @@ impl Connection {
             return;
         }
         if keepalive.unanswered >= keepalive.settings.count {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         keepalive.unanswered += 1;
         self.timers.keepalive = now + keepalive.settings.interval;
@@ -256,18 +256,18 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn time_out(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         cx.counters.abort_on_timeout += 1;
-        self.reset_peer(cx);
+        self.reset_peer(now, cx);
         self.fail(CloseReason::TimedOut, memory);
     }
 
-    fn lifetime_over(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn lifetime_over(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if self.state == State::FinWait2 {
             // The peer has all our data and does not close; nobody waits here (as Linux does).
             self.fail(CloseReason::TimedOut, memory);
         } else {
-            self.reset_peer(cx);
+            self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);
         }
     }

@@ -199,7 +199,7 @@ fn closing_a_listener_spares_accepted_connections() {
     host.inject(Peer::new(here(60), there(2002)).syn(), &[]);
     host.sent();
     host.flows();
-    host.tcp.close_listener(listener);
+    host.tcp.close_listener(host.now, listener);
     let resets = host.sent();
     assert_eq!(resets.len(), 2);
     assert!(resets.iter().all(|sent| sent.segment.flags.rst() && sent.segment.destination.port() > 2000));

@@ -13,6 +13,9 @@ pub struct Script {
     /// `net.ipv4.*` that it takes for granted.
     #[serde(default)]
     pub sysctl: Vec<(String, String)>,
+    /// Arguments of packetdrill that it takes for granted.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// Why the stack may differ, if it may.
     #[serde(default)]
     pub known: Option<String>,

@@ -86,6 +86,11 @@ impl Runner {
         let mut command = Command::new("unshare");
         command.args(["-n", "sh", "-c", PREPARE, "sh"]);
         command.arg(if matches!(self.target, Target::Stack(_)) { "yes" } else { "no" });
+        if matches!(self.target, Target::Kernel) {
+            // Scripts want CUBIC, which not every host allows in a namespace; Reno always is, and paces as
+            // little.
+            command.arg("tcp_congestion_control=reno");
+        }
         command.args(script.sysctl.iter().map(|(name, value)| format!("{name}={value}")));
         command.arg("--");
         if let Target::Stack(library) = &self.target {
@@ -96,6 +101,7 @@ impl Runner {
         if let Target::Stack(library) = &self.target {
             command.arg(format!("--so_filename={}", library.display())).arg(FLAGS);
         }
+        command.args(&script.arguments);
         command.arg(name).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Ok(command)
