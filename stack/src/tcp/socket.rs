@@ -38,6 +38,14 @@ impl Tcp {
         Ok(ListenerId { index, generation })
     }
 
+    /// Changes the settings of a listener, for the SYNs that come from now on.
+    pub fn set_listen_options(&mut self, id: ListenerId, options: ListenOptions) {
+        let listener = self.listeners.get_mut(id.index as usize).filter(|found| found.generation == id.generation);
+        if let Some(listener) = listener {
+            listener.options = options;
+        }
+    }
+
     /// The next connection that was established; `None` if there is none, and then an event tells
     /// of the next.
     pub fn accept(&mut self, id: ListenerId) -> Option<ConnId> {

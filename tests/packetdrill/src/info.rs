@@ -76,7 +76,8 @@ pub fn tcp_info(now: Instant, detail: &ConnDetail) -> Vec<u8> {
     fields.u32(20, detail.receive_mss);
     fields.u32(24, segments(detail.outstanding));
     fields.u32(28, segments(detail.sacked));
-    fields.u32(32, segments(detail.lost));
+    // Linux counts what was lost until it arrives, sent again or not.
+    fields.u32(32, segments(detail.lost) + segments(detail.retransmitted));
     fields.u32(36, segments(detail.retransmitted));
     fields.u32(44, millis(detail.last_sent));
     fields.u32(52, millis(detail.last_received));

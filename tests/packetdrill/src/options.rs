@@ -30,14 +30,19 @@ pub struct Options {
     linger2: Option<i32>,
     /// In seconds.
     defer_accept: u32,
+    backlog: usize,
 }
 
 impl Options {
+    /// `listen`'s argument: Linux takes one more than it is told.
+    pub fn set_backlog(&mut self, backlog: i32) {
+        self.backlog = usize::try_from(backlog).unwrap_or(0) + 1;
+    }
+
     /// What of it the stack's listener has to know.
-    pub fn of_listener(&self, backlog: i32) -> ListenOptions {
+    pub fn of_listener(&self) -> ListenOptions {
         ListenOptions {
-            // Linux takes one more than it is told.
-            backlog: usize::try_from(backlog).unwrap_or(0) + 1,
+            backlog: self.backlog,
             nodelay: self.nodelay,
             max_segment: self.max_segment,
             receive_buffer: self.receive_buffer,
@@ -137,8 +142,10 @@ impl World {
             _ => return Ok(()),
         }
         let (options, kind) = (*options, self.socket(fd)?.kind);
-        if let Kind::Connection(conn) = kind {
-            self.set_on_connection(conn.id, level, name, &options);
+        match kind {
+            Kind::Connection(conn) => self.set_on_connection(conn.id, level, name, &options),
+            Kind::Listener(id) => self.stack().tcp_mut().set_listen_options(id, options.of_listener()),
+            Kind::Fresh(_) => {}
         }
         Ok(())
     }

@@ -119,7 +119,8 @@ impl World {
     pub fn listen(&mut self, fd: i32, backlog: i32) -> Call<()> {
         let socket = self.socket(fd)?;
         let Kind::Fresh(Some(local)) = socket.kind else { return Err(INVALID) };
-        let options = socket.options.of_listener(backlog);
+        socket.options.set_backlog(backlog);
+        let options = socket.options.of_listener();
         let address = Some(local.ip()).filter(|address| !address.is_unspecified());
         let id = self.stack().tcp_mut().listen(address, local.port(), options);
         let id = id.map_err(|_| Errno(libc::EADDRINUSE))?;

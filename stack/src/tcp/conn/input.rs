@@ -237,8 +237,9 @@ impl Connection {
         let text_end = segment.seq + segment.payload_len();
         if receiving && !self.held && text_end.after(self.rcv.nxt) && segment.payload_len() > 0 {
             // RFC 2525, 2.17, and RFC 9293, 3.6.1: nobody will read this.
+            // The RST has the sequence number that the peer expects: ours may be ahead of it.
             cx.counters.abort_on_data += 1;
-            self.reset_peer(now, cx);
+            cx.replies.reset(segment, cx.counters);
             self.fail(CloseReason::Aborted, memory);
             return Some(packet);
         }

@@ -137,7 +137,9 @@ impl Connection {
         }
         self.rcv.fin = None;
         self.rcv.nxt += 1;
-        if self.state == State::Established {
+        // Nothing came before it that the application would answer, or there is no window to tell.
+        let alone = self.rcv.nxt == self.rcv.irs + 2 || self.receive_window() == 0;
+        if self.state == State::Established && !alone {
             // Our own FIN is likely soon: the acknowledgment may ride on it (RFC 9293, 3.8.6.3).
             self.delay_ack(now, cx);
         } else {
