@@ -22,6 +22,8 @@ pub(super) struct Rack {
     /// RACK.end_seq).
     latest: Option<(Instant, SeqNum)>,
     rtt: Duration,
+    /// The latest sent of what the acknowledgment at hand delivered.
+    this_time: Option<(Instant, SeqNum)>,
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
@@ -40,6 +42,11 @@ fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
 }
 
 impl Rack {
+    /// An acknowledgment is at hand.
+    pub(super) fn begin(&mut self) {
+        self.this_time = None;
+    }
+
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
     /// was made before the range was sent last.
     pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
@@ -48,9 +55,15 @@ impl Rack {
         if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
             return;
         }
-        if self.latest.is_none_or(|latest| sent_after((record.sent_at, record.end), latest)) {
-            self.latest = Some((record.sent_at, record.end));
+        // In the order in which they were sent: the last one's RTT counts, even if something that was
+        // sent later was delivered before.
+        let sent = (record.sent_at, record.end);
+        if self.this_time.is_none_or(|other| sent_after(sent, other)) {
+            self.this_time = Some(sent);
             self.rtt = sample;
+        }
+        if self.latest.is_none_or(|latest| sent_after(sent, latest)) {
+            self.latest = Some(sent);
         }
         // Step 3.
         match self.highest {

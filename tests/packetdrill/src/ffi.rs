@@ -41,14 +41,12 @@ pub struct Interface {
     read: unsafe extern "C" fn(User, c_int, *mut c_void, size_t) -> ssize_t,
     readv: unsafe extern "C" fn(User, c_int, *const iovec, c_int) -> ssize_t,
     recv: unsafe extern "C" fn(User, c_int, *mut c_void, size_t, c_int) -> ssize_t,
-    recvfrom:
-        unsafe extern "C" fn(User, c_int, *mut c_void, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t,
+    recvfrom: unsafe extern "C" fn(User, c_int, *mut c_void, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t,
     recvmsg: unsafe extern "C" fn(User, c_int, *mut msghdr, c_int) -> ssize_t,
     write: unsafe extern "C" fn(User, c_int, *const c_void, size_t) -> ssize_t,
     writev: unsafe extern "C" fn(User, c_int, *const iovec, c_int) -> ssize_t,
     send: unsafe extern "C" fn(User, c_int, *const c_void, size_t, c_int) -> ssize_t,
-    sendto:
-        unsafe extern "C" fn(User, c_int, *const c_void, size_t, c_int, *const sockaddr, socklen_t) -> ssize_t,
+    sendto: unsafe extern "C" fn(User, c_int, *const c_void, size_t, c_int, *const sockaddr, socklen_t) -> ssize_t,
     sendmsg: unsafe extern "C" fn(User, c_int, *const msghdr, c_int) -> ssize_t,
     // Variadic in C; a fixed third word is the same on Linux's 64-bit machines.
     fcntl: unsafe extern "C" fn(User, c_int, c_int, c_long) -> c_int,
@@ -528,13 +526,7 @@ unsafe extern "C" fn epoll_ctl(_: User, epoll: c_int, operation: c_int, fd: c_in
     done(call(|world| world.epoll_ctl(epoll, operation, fd, events, data)))
 }
 
-unsafe extern "C" fn epoll_wait(
-    _: User,
-    epoll: c_int,
-    at: *mut epoll_event,
-    max: c_int,
-    milliseconds: c_int,
-) -> c_int {
+unsafe extern "C" fn epoll_wait(_: User, epoll: c_int, at: *mut epoll_event, max: c_int, milliseconds: c_int) -> c_int {
     let Ok(max) = usize::try_from(max) else { return done::<()>(Err(Errno(libc::EINVAL))) };
     let ready = adapter().and_then(|adapter| {
         adapter.block(milliseconds != 0, timeout(milliseconds), |world| world.epoll_ready(epoll, max))

@@ -180,9 +180,7 @@ impl World {
         match self.stack().tcp().state(conn.id) {
             Ok(State::SynSent | State::SynReceived) if nonblocking => Some(Err(Errno(libc::EALREADY))),
             Ok(State::SynSent | State::SynReceived) => None,
-            Ok(State::Closed) | Err(_) => {
-                Some(Err(self.take_error(fd).unwrap_or(Errno(libc::ECONNABORTED))))
-            }
+            Ok(State::Closed) | Err(_) => Some(Err(self.take_error(fd).unwrap_or(Errno(libc::ECONNABORTED)))),
             Ok(_) if conn.told => Some(Err(Errno(libc::EISCONN))),
             Ok(_) => {
                 if let Ok(conn) = self.conn(fd) {

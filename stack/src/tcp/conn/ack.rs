@@ -120,6 +120,7 @@ impl Connection {
                 rack.dsack(ack, snd.nxt);
             }
         }
+        rack.begin();
         let mut oldest = None;
         let mut repaired = false;
         let mut retransmission = None;

@@ -121,7 +121,9 @@ impl Connection {
         let ipv4 = self.local.is_ipv4();
         self.rcv.advertised_mss = mss_of(path, ipv4);
         let path_mtu = path.mtu.min(self.snd.path_mtu);
-        let base = u32::from(mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment));
+        let base = u32::from(
+            mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment),
+        );
         let fixed = self.fixed_options() as u32;
         let full = base.saturating_sub(fixed).max(8);
         if full != self.snd.mss {
@@ -253,7 +255,10 @@ impl Connection {
 
     /// RFC 5681, 4.1.
     fn restart_if_idle(&mut self, now: Instant, cx: &Context<'_>) {
-        if cx.config.slow_start_after_idle && self.board.is_empty() && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config) {
+        if cx.config.slow_start_after_idle
+            && self.board.is_empty()
+            && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config)
+        {
             self.congestion.restart_after_idle();
         }
     }

@@ -2,10 +2,12 @@
 
 mod close;
 mod data;
+mod details;
 mod events;
 mod handshake;
 mod loss;
 mod network;
+mod options;
 mod reset;
 mod robustness;
 mod timers;

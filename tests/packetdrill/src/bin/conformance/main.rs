@@ -43,7 +43,8 @@ fn conformance() -> Result<bool> {
     arguments.retain(|argument| argument != "--native");
     let target = if native { Target::Kernel } else { Target::Stack(adapter()?) };
     let runner = Runner { program, folder, target };
-    let chosen = |script: &Script| arguments.is_empty() || arguments.iter().any(|part| script.name.contains(part.as_str()));
+    let chosen =
+        |script: &Script| arguments.is_empty() || arguments.iter().any(|part| script.name.contains(part.as_str()));
     let scripts = list::scripts()?;
     let mut tally = Tally::default();
     println!("| script | result | why |\n|---|---|---|");
@@ -51,7 +52,10 @@ fn conformance() -> Result<bool> {
         let outcome = runner.run(script)?;
         tally.count(script, &outcome, native);
     }
-    println!("\n{} passed, {} differ as known, {} failed, {} not found", tally.passed, tally.known, tally.failed, tally.missing);
+    println!(
+        "\n{} passed, {} differ as known, {} failed, {} not found",
+        tally.passed, tally.known, tally.failed, tally.missing
+    );
     Ok(tally.failed == 0)
 }
 
