@@ -51,6 +51,11 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
+    /// When the first range was sent last.
+    pub(super) fn first_sent_at(&self) -> Option<Instant> {
+        self.records.front().map(|first| first.sent_at)
+    }
+
     /// Bytes that SACK blocks cover.
     pub(super) fn sacked(&self) -> u32 {
         self.sacked

@@ -119,6 +119,11 @@ impl Adapter {
         }
     }
 
+    #[cfg(test)]
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.lock().sleeper, Sleeper::Waits { .. })
+    }
+
     /// Wakes the call that blocks, if there is one, to look again.
     fn tell(&self, shared: &mut Shared) {
         shared.changes += 1;

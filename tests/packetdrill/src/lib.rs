@@ -5,7 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `ffi.rs` | the C interface: everything `unsafe` |
+//! | `ffi/` | the C interface: everything `unsafe` |
 //! | `adapter.rs` | one lock around it all, calls that block, and time |
 //! | `device.rs` | what a device does to super-segments |
 //! | `world.rs` | the stack with its device, its clock and its sockets |
@@ -21,4 +21,6 @@ mod info;
 mod options;
 pub mod settings;
 pub mod socket;
+#[cfg(test)]
+mod tests;
 pub mod world;

@@ -103,7 +103,7 @@ impl World {
             let _ = tcp.set_receive_buffer(id, bytes);
         }
         if let Some(bytes) = options.send_buffer {
-            let _ = tcp.set_send_buffer(now, id, bytes_in_send_buffer(2 * bytes));
+            let _ = tcp.set_send_buffer(now, id, bytes_in_send_buffer(2 * bytes, 1));
         }
         if let Some(time) = options.linger2.and_then(|seconds| u64::try_from(seconds).ok()) {
             let _ = tcp.set_fin_wait_2(id, Duration::from_secs(time));
@@ -161,7 +161,8 @@ impl World {
             }
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
                 let buffer = options.send_buffer.unwrap_or_default().saturating_mul(2);
-                tcp.set_send_buffer(now, id, bytes_in_send_buffer(buffer))
+                let segment = tcp.detail(id).map_or(1, |detail| detail.send_mss);
+                tcp.set_send_buffer(now, id, bytes_in_send_buffer(buffer, segment))
             }
             (libc::SOL_SOCKET, libc::SO_LINGER) => tcp.set_linger(id, linger(options.linger)),
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE)

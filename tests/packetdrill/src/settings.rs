@@ -67,9 +67,11 @@ pub const fn window_of_buffer(bytes: u32) -> u32 {
     bytes / 2
 }
 
-/// What of a send buffer of this size is bytes: the rest is overhead in Linux.
-pub const fn bytes_in_send_buffer(buffer: u32) -> u32 {
-    buffer / 5 * 3
+/// What of a send buffer of this size is bytes: the rest is overhead in Linux, which fills whole
+/// segments.
+pub fn bytes_in_send_buffer(buffer: u32, segment: u32) -> u32 {
+    let bytes = buffer / 5 * 3;
+    bytes - bytes % segment.clamp(1, bytes.max(1))
 }
 
 /// Segments that Linux puts into one packet for the device at least, and at most while the rate is low.

@@ -234,7 +234,7 @@ impl Connection {
             }
             return None;
         }
-        if self.worth_waiting(len, sendable, in_flight, sizes) {
+        if self.worth_waiting(now, len, sendable, in_flight, sizes) {
             self.snd.cwnd_limited = true;
             return None;
         }
@@ -243,14 +243,15 @@ impl Connection {
     }
 
     /// With much in flight, acknowledgments come soon: a large super-segment then costs less than
-    /// several small ones now.
-    fn worth_waiting(&self, len: u32, sendable: u32, in_flight: u32, sizes: &Sizes) -> bool {
+    /// several small ones now. Soon is within half of a round trip, as in Linux.
+    fn worth_waiting(&self, now: Instant, len: u32, sendable: u32, in_flight: u32, sizes: &Sizes) -> bool {
         self.recovery.is_open()
             && sizes.packet > sizes.mss
             && len < sendable
             && len < sizes.packet / 2
             && len < self.congestion.window() / 4
             && in_flight > self.congestion.window() / 2
+            && self.board.first_sent_at().zip(self.rtt.smoothed()).is_some_and(|(at, rtt)| now.since(at) >= rtt / 2)
     }
 
     /// RFC 5681, 4.1.

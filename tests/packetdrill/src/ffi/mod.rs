@@ -7,18 +7,18 @@
 #![allow(unsafe_code, reason = "the interface is C's")]
 #![allow(clippy::missing_safety_doc, reason = "the callers are packetdrill's, by the rules of the C interface")]
 
+mod lend;
+
 use std::ffi::{CStr, c_char, c_int, c_long, c_longlong, c_uint, c_ulong, c_void};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use libc::{
-    epoll_event, iovec, msghdr, pollfd, size_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t, ssize_t, timeval,
-};
+use libc::{epoll_event, iovec, msghdr, pollfd, size_t, sockaddr, socklen_t, ssize_t, timeval};
 
 use crate::adapter::{Adapter, Call, Errno};
 use crate::settings::Flags;
 use crate::world::World;
+use lend::{address, bytes, room, tell_address, tell_bytes, vectors};
 
 /// The one adapter of the process: packetdrill loads the library once, and the preloaded
 /// `getsockopt` has to find it.
@@ -141,101 +141,6 @@ fn call<T>(action: impl FnOnce(&mut World) -> Call<T>) -> Call<T> {
     adapter()?.call(action)
 }
 
-/// Bytes that packetdrill lends, to read.
-unsafe fn bytes<'a>(at: *const c_void, length: usize) -> Call<&'a [u8]> {
-    match (at.is_null(), length) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(FAULT),
-        // SAFETY: a buffer of the length that the caller names.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(at.cast(), length) }),
-    }
-}
-
-/// Bytes that packetdrill lends, to fill.
-unsafe fn room<'a>(at: *mut c_void, length: usize) -> Call<&'a mut [u8]> {
-    match (at.is_null(), length) {
-        (_, 0) => Ok(&mut []),
-        (true, _) => Err(FAULT),
-        // SAFETY: as above.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(at.cast(), length) }),
-    }
-}
-
-unsafe fn vectors<'a>(at: *const iovec, count: usize) -> Call<&'a [iovec]> {
-    match (at.is_null(), count) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(FAULT),
-        // SAFETY: an array of that many.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(at, count) }),
-    }
-}
-
-unsafe fn address(at: *const sockaddr, length: socklen_t) -> Call<SocketAddr> {
-    if at.is_null() {
-        return Err(FAULT);
-    }
-    // SAFETY: at least the family is there; the rest is looked at only if the length says so.
-    let family = c_int::from(unsafe { (*at).sa_family });
-    match family {
-        libc::AF_INET if length as usize >= size_of::<sockaddr_in>() => {
-            // SAFETY: long enough, and of that family; the place need not be aligned.
-            let v4 = unsafe { at.cast::<sockaddr_in>().read_unaligned() };
-            let ip = IpAddr::from(v4.sin_addr.s_addr.to_ne_bytes());
-            Ok(SocketAddr::new(ip, u16::from_be(v4.sin_port)))
-        }
-        libc::AF_INET6 if length as usize >= size_of::<sockaddr_in6>() => {
-            // SAFETY: as above.
-            let v6 = unsafe { at.cast::<sockaddr_in6>().read_unaligned() };
-            Ok(SocketAddr::new(IpAddr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port)))
-        }
-        libc::AF_INET | libc::AF_INET6 => Err(Errno(libc::EINVAL)),
-        _ => Err(Errno(libc::EAFNOSUPPORT)),
-    }
-}
-
-/// Tells an address where one is wanted, and how long it is.
-unsafe fn tell_address(from: SocketAddr, at: *mut sockaddr, length: *mut socklen_t) {
-    if at.is_null() || length.is_null() {
-        return;
-    }
-    let image: Vec<u8> = match from {
-        SocketAddr::V4(v4) => {
-            let mut image = vec![0; size_of::<sockaddr_in>()];
-            image[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
-            image[2..4].copy_from_slice(&v4.port().to_be_bytes());
-            image[4..8].copy_from_slice(&v4.ip().octets());
-            image
-        }
-        SocketAddr::V6(v6) => {
-            let mut image = vec![0; size_of::<sockaddr_in6>()];
-            image[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
-            image[2..4].copy_from_slice(&v6.port().to_be_bytes());
-            image[8..24].copy_from_slice(&v6.ip().octets());
-            image
-        }
-    };
-    // SAFETY: `length` says how much room there is at `at`, and is where the answer belongs.
-    unsafe {
-        let count = image.len().min(*length as usize);
-        std::ptr::copy_nonoverlapping(image.as_ptr(), at.cast(), count);
-        *length = image.len() as socklen_t;
-    }
-}
-
-/// Copies what a call tells to where the caller wants it, as `getsockopt` does.
-unsafe fn tell_bytes(value: &[u8], at: *mut c_void, length: *mut socklen_t) -> Call<()> {
-    if at.is_null() || length.is_null() {
-        return Err(FAULT);
-    }
-    // SAFETY: as in `tell_address`.
-    unsafe {
-        let count = value.len().min(*length as usize);
-        std::ptr::copy_nonoverlapping(value.as_ptr(), at.cast(), count);
-        *length = count as socklen_t;
-    }
-    Ok(())
-}
-
 fn receive_bytes(fd: c_int, buffer: &mut [u8], flags: c_int) -> Call<usize> {
     let adapter = adapter()?;
     let may_block = flags & libc::MSG_DONTWAIT == 0 && adapter.call(|world| may_block(world, fd));
@@ -273,8 +178,9 @@ unsafe fn receive_vectors(fd: c_int, at: *const iovec, count: usize, flags: c_in
 
 unsafe fn send_vectors(fd: c_int, at: *const iovec, count: usize, flags: c_int) -> Call<usize> {
     let mut data = Vec::new();
-    // SAFETY: the caller's array, and its buffers.
+    // SAFETY: the caller's array.
     for vector in unsafe { vectors(at, count) }? {
+        // SAFETY: one of its buffers.
         data.extend_from_slice(unsafe { bytes(vector.iov_base, vector.iov_len) }?);
     }
     send_bytes(fd, &data, flags)
@@ -348,7 +254,7 @@ unsafe extern "C" fn recvmsg(_: User, fd: c_int, message: *mut msghdr, flags: c_
         message.msg_controllen = 0;
         message.msg_flags = 0;
         // SAFETY: the message's array.
-        unsafe { receive_vectors(fd, message.msg_iov, message.msg_iovlen as usize, flags) }
+        unsafe { receive_vectors(fd, message.msg_iov, message.msg_iovlen, flags) }
     });
     finish(received) as ssize_t
 }
@@ -385,7 +291,7 @@ unsafe extern "C" fn sendmsg(_: User, fd: c_int, message: *const msghdr, flags: 
     // SAFETY: the caller's message, or null, and its array.
     let sent = unsafe { message.as_ref() }
         .ok_or(FAULT)
-        .and_then(|message| unsafe { send_vectors(fd, message.msg_iov, message.msg_iovlen as usize, flags) });
+        .and_then(|message| unsafe { send_vectors(fd, message.msg_iov, message.msg_iovlen, flags) });
     finish(sent) as ssize_t
 }
 
