@@ -120,6 +120,7 @@ impl Adapter {
     }
 
     #[cfg(test)]
+    /// Whether a call blocks.
     pub fn is_blocked(&self) -> bool {
         matches!(self.lock().sleeper, Sleeper::Waits { .. })
     }

@@ -86,6 +86,7 @@ impl Connection {
         // The window that our SYN told, from its own place in sequence space.
         self.rcv.edge = self.rcv.nxt + self.rcv.limit.min(u32::from(u16::MAX));
         self.last_heard = now;
+        self.rcv.last_data = now;
         self.negotiate(now, segment);
         if acceptable {
             self.snd.una = segment.ack;
