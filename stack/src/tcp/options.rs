@@ -104,7 +104,7 @@ impl Tcp {
     /// # Errors
     /// If the handle was released.
     pub fn set_fin_wait_2(&mut self, id: ConnId, time: Duration) -> Result<(), SocketError> {
-        self.find_mut(id)?.fin_wait_2 = Some(time);
+        self.find_mut(id)?.set_fin_wait_2(time);
         Ok(())
     }
 }

@@ -22,8 +22,6 @@ pub(super) struct Rack {
     /// RACK.end_seq).
     latest: Option<(Instant, SeqNum)>,
     rtt: Duration,
-    /// The latest sent of what the acknowledgment at hand delivered.
-    this_time: Option<(Instant, SeqNum)>,
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
@@ -36,20 +34,29 @@ pub(super) struct Rack {
     dsack_round: Option<SeqNum>,
 }
 
+/// What one acknowledgment delivers.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// The latest sent of it.
+    latest: Option<(Instant, SeqNum)>,
+}
+
 /// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
 fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
     a.0 > b.0 || (a.0 == b.0 && a.1.after(b.1))
 }
 
 impl Rack {
-    /// An acknowledgment is at hand.
-    pub(super) fn begin(&mut self) {
-        self.this_time = None;
-    }
-
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
     /// was made before the range was sent last.
-    pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
+    pub(super) fn delivered(
+        &mut self,
+        now: Instant,
+        record: &Record,
+        rtt: &Rtt,
+        echo_is_older: bool,
+        this_time: &mut Delivery,
+    ) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.
         if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
@@ -58,8 +65,8 @@ impl Rack {
         // In the order in which they were sent: the last one's RTT counts, even if something that was
         // sent later was delivered before.
         let sent = (record.sent_at, record.end);
-        if self.this_time.is_none_or(|other| sent_after(sent, other)) {
-            self.this_time = Some(sent);
+        if this_time.latest.is_none_or(|other| sent_after(sent, other)) {
+            this_time.latest = Some(sent);
             self.rtt = sample;
         }
         if self.latest.is_none_or(|latest| sent_after(sent, latest)) {

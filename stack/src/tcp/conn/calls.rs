@@ -1,5 +1,7 @@
 //! What the application asks of a connection (RFC 9293, 3.10.2 to 3.10.6).
 
+use core::num::NonZeroU32;
+use core::time::Duration;
 use std::io::IoSlice;
 
 use super::{Connection, Context, Fin, KeepaliveState, State};
@@ -95,7 +97,7 @@ impl Connection {
                 if let Some(time) = self.linger {
                     self.timers.lifetime = now + time;
                 } else if self.state == State::FinWait2 {
-                    self.timers.lifetime = now + self.fin_wait_2.unwrap_or(cx.config.fin_wait_2);
+                    self.timers.lifetime = now + self.fin_wait_2(cx);
                 }
             }
         }
@@ -121,7 +123,18 @@ impl Connection {
         }
     }
 
-    pub(in crate::tcp) fn set_user_timeout(&mut self, now: Instant, limit: Option<core::time::Duration>) {
+    pub(in crate::tcp) fn set_fin_wait_2(&mut self, time: Duration) {
+        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.fin_wait_2 = NonZeroU32::new(millis);
+    }
+
+    /// How long FIN_WAIT_2 lasts once the application has closed.
+    pub(super) fn fin_wait_2(&self, cx: &Context<'_>) -> Duration {
+        let own = self.fin_wait_2.map(|millis| Duration::from_millis(millis.get().into()));
+        own.unwrap_or(cx.config.fin_wait_2)
+    }
+
+    pub(in crate::tcp) fn set_user_timeout(&mut self, now: Instant, limit: Option<Duration>) {
         self.user_timeout = limit;
         if self.state != State::Closed {
             self.arm_user_timeout(now, true);

@@ -46,7 +46,7 @@ impl Connection {
             memory.pool.give(packet);
         }
         if self.state == State::FinWait2 && !self.held && self.timers.lifetime == Instant::FAR_FUTURE {
-            self.timers.lifetime = now + self.fin_wait_2.unwrap_or(cx.config.fin_wait_2);
+            self.timers.lifetime = now + self.fin_wait_2(cx);
         }
     }
 

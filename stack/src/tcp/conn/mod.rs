@@ -18,6 +18,7 @@ mod output;
 mod text;
 mod timers;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -256,8 +257,8 @@ pub(super) struct Connection {
     cork: nagle::Cork,
     /// TCP_MAXSEG: what the application lets segments be at most.
     pub(super) max_segment: u16,
-    /// TCP_LINGER2: how long FIN_WAIT_2 lasts, if not as long as everywhere.
-    pub(super) fin_wait_2: Option<Duration>,
+    /// TCP_LINGER2: how many milliseconds FIN_WAIT_2 lasts, if not as long as everywhere.
+    fin_wait_2: Option<NonZeroU32>,
     pub(super) user_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
     keepalive: Option<Box<KeepaliveState>>,
