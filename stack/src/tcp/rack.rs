@@ -36,7 +36,7 @@ pub(super) struct Rack {
 
 /// What one acknowledgment delivers.
 #[derive(Debug, Default)]
-pub(super) struct Delivery {
+pub(super) struct Arrivals {
     /// The latest sent of it.
     latest: Option<(Instant, SeqNum)>,
 }
@@ -55,7 +55,7 @@ impl Rack {
         record: &Record,
         rtt: &Rtt,
         echo_is_older: bool,
-        this_time: &mut Delivery,
+        this_time: &mut Arrivals,
     ) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.
@@ -118,7 +118,7 @@ impl Rack {
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
-    /// Step 5: takes for lost what was sent long enough before the latest delivery. Returns the
+    /// Step 5: takes for lost what was sent long enough before the latest arrivals. Returns the
     /// bytes, and when to look again.
     pub(super) fn detect(
         &self,

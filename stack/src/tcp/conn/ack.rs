@@ -6,7 +6,7 @@ use super::{Connection, Context, State, TimestampState};
 use crate::seq::SeqNum;
 use crate::tcp::congestion::Acked;
 use crate::tcp::piece::Memory;
-use crate::tcp::rack::{DUP_THRESH, Delivery};
+use crate::tcp::rack::{Arrivals, DUP_THRESH};
 use crate::tcp::recovery::{Phase, ProportionalRate, Undo};
 use crate::tcp::scoreboard::Record;
 use crate::time::Instant;
@@ -120,7 +120,7 @@ impl Connection {
                 rack.dsack(ack, snd.nxt);
             }
         }
-        let mut delivery = Delivery::default();
+        let mut arrivals = Arrivals::default();
         let mut oldest = None;
         let mut repaired = false;
         let mut retransmission = None;
@@ -130,7 +130,7 @@ impl Connection {
             // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
-            rack.delivered(now, record, rtt, echo_is_older, &mut delivery);
+            rack.delivered(now, record, rtt, echo_is_older, &mut arrivals);
             let age = now.since(record.sent_at);
             if !record.retransmitted {
                 oldest.get_or_insert(age);
