@@ -16,8 +16,6 @@ use crate::socket::Socket;
 const LINK: LinkId = LinkId(0);
 /// Packets that one turn of the stack may send.
 const BUDGET: usize = 256;
-/// IPv4's and TCP's headers without options.
-const HEADERS: u16 = 40;
 /// When the virtual clock starts.
 const START: Instant = Instant::from_millis(1000);
 
@@ -83,7 +81,8 @@ impl World {
             let mut stack = Box::new(Stack::new(config, 0x5eed));
             stack.home_mut().add(flags.local, flags.prefix, Kind::Link);
             // As many segments together as Linux has at a low rate; the device takes them apart.
-            let max_super = flags.mtu.saturating_sub(HEADERS).saturating_mul(settings::segments_together()) + HEADERS;
+            let headers = if flags.local.is_ipv4() { 40 } else { 60 };
+            let max_super = flags.mtu.saturating_sub(headers).saturating_mul(settings::segments_together()) + headers;
             let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super };
             stack.routes_mut().add_link(link);
             stack.routes_mut().replace(Route::default_for(flags.local, LINK, None));

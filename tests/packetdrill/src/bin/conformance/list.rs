@@ -16,6 +16,9 @@ pub struct Script {
     /// Arguments of packetdrill that it takes for granted.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// It is of IPv4 alone.
+    #[serde(default)]
+    pub ipv4_only: bool,
     /// Why the stack may differ, if it may.
     #[serde(default)]
     pub known: Option<String>,

@@ -3,7 +3,7 @@
 //!
 //!     PACKETDRILL=…/packetdrill PACKETDRILL_SCRIPTS=… cargo run -p packetdrill-adapter --bin conformance
 //!
-//! `--native` lets the kernel's own TCP run the same scripts; words that follow choose scripts whose
+//! `--native` lets the kernel's own TCP run the same scripts, `--ipv6` runs them over IPv6; words that follow choose scripts whose
 //! name contains one of them. The list, and the differences that stand, are in `scripts.ron`.
 
 mod list;
@@ -39,16 +39,20 @@ fn conformance() -> Result<bool> {
     let program = from_environment("PACKETDRILL", "the packetdrill program")?;
     let folder = from_environment("PACKETDRILL_SCRIPTS", "the folder with the suites' checkouts (see scripts.ron)")?;
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let native = arguments.iter().any(|argument| argument == "--native");
-    arguments.retain(|argument| argument != "--native");
+    let mut flag = |name: &str| {
+        let before = arguments.len();
+        arguments.retain(|argument| argument != name);
+        arguments.len() < before
+    };
+    let (native, ipv6) = (flag("--native"), flag("--ipv6"));
     let target = if native { Target::Kernel } else { Target::Stack(adapter()?) };
-    let runner = Runner { program, folder, target };
+    let runner = Runner { program, folder, target, ipv6 };
     let chosen =
         |script: &Script| arguments.is_empty() || arguments.iter().any(|part| script.name.contains(part.as_str()));
     let scripts = list::scripts()?;
     let mut tally = Tally::default();
     println!("| script | result | why |\n|---|---|---|");
-    for script in scripts.iter().filter(|script| chosen(script)) {
+    for script in scripts.iter().filter(|script| chosen(script) && !(ipv6 && script.ipv4_only)) {
         let outcome = runner.run(script)?;
         tally.count(script, &outcome, native);
     }
