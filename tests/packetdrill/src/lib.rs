@@ -12,6 +12,8 @@
 //! | `socket.rs`, `options.rs`, `epoll.rs` | sockets as Linux has them |
 //! | `info.rs` | TCP_INFO and its like as bytes |
 //! | `settings.rs` | what the script set by `sysctl` |
+//!
+//! `bin/conformance` runs the scripts that count (`scripts.ron`); the last full run is in `README.md`.
 
 pub mod adapter;
 mod device;
