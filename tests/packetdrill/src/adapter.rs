@@ -26,7 +26,7 @@ const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 /// How far `netdev_receive`, or a call that blocks the main thread, looks for something to happen.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Real time that the second thread may take to go on, before time goes on without it.
-const HANDOVER: Duration = Duration::from_secs(1);
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// What the second thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
