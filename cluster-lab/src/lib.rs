@@ -30,6 +30,7 @@ pub mod simulate;
 mod state;
 pub mod supervisor;
 mod sys;
+pub mod tcpip;
 pub mod vary;
 
 /// The name of a lab that was given none.

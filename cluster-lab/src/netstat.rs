@@ -25,6 +25,8 @@ pub enum ReportKind {
     Conn,
     /// What was counted
     Stats,
+    /// What is set
+    Config,
 }
 
 /// A report. Its JSON form is the content of the variant.
@@ -68,6 +70,11 @@ pub enum Report {
     },
     /// See [`ReportKind::Stats`]: groups of counters.
     Stats(BTreeMap<String, BTreeMap<String, u64>>),
+    /// See [`ReportKind::Config`].
+    Config {
+        /// One row for each parameter.
+        parameters: Vec<ParameterRow>,
+    },
 }
 
 #[allow(missing_docs, reason = "the columns of z/OS's reports")]
@@ -144,6 +151,13 @@ mod rows {
     }
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct ParameterRow {
+        pub group: String,
+        pub name: String,
+        pub value: String,
+    }
+
+    #[derive(Clone, Debug, Serialize, Deserialize)]
     pub struct ConnectionRow {
         pub local: String,
         pub foreign: String,
@@ -169,6 +183,11 @@ impl Report {
 /// An address and a port as z/OS writes them.
 pub fn socket(address: SocketAddr) -> String {
     format!("{}..{}", address.ip(), address.port())
+}
+
+/// How wide a column for these addresses is: as on z/OS with IPv4, and wider where it has to be.
+fn width(addresses: impl Iterator<Item = IpAddr>) -> usize {
+    addresses.map(|address| address.to_string().len()).max().unwrap_or(0).max(15)
 }
 
 impl fmt::Display for Report {
@@ -238,35 +257,50 @@ impl fmt::Display for Report {
             }
             Report::Vdpt { destinations } => {
                 writeln!(f, "Dynamic VIPA Destination Port Table:")?;
-                writeln!(f, "{:<15} DPort {:<15} Rdy TotalConn  WLM  TSR Flg", "Dest IPaddr", "DestXCF Addr")?;
-                writeln!(f, "{:<15} ----- {:<15} --- ---------  ---  --- ---", "-----------", "------------")?;
+                let wide = width(destinations.iter().flat_map(|row| [row.address, row.xcf]));
+                writeln!(f, "{:<wide$} DPort {:<wide$} Rdy TotalConn  WLM  TSR Flg", "Dest IPaddr", "DestXCF Addr")?;
+                writeln!(f, "{:<wide$} ----- {:<wide$} --- ---------  ---  --- ---", "-----------", "------------")?;
                 destinations.iter().try_for_each(|row| {
                     let (address, xcf) = (row.address.to_string(), row.xcf.to_string());
                     // TotalConn has ten digits and wraps.
                     let total = row.total % 10_000_000_000;
-                    writeln!(f, "{address:<15} {:05} {xcf:<15} {:03} {total:010} 01   100 R", row.port, row.ready)
+                    writeln!(f, "{address:<wide$} {:05} {xcf:<wide$} {:03} {total:010} 01   100 R", row.port, row.ready)
                 })
             }
             Report::Vcrt { connections } => {
                 writeln!(f, "Dynamic VIPA Connection Routing Table:")?;
-                writeln!(f, "{:<15} DPort {:<15} SPort {:<15}", "Dest IPaddr", "Src IPaddr", "DestXCF Addr")?;
-                writeln!(f, "{:<15} ----- {:<15} ----- {:<15}", "-----------", "----------", "------------")?;
+                let wide = width(connections.iter().flat_map(|row| [row.destination.ip(), row.source.ip(), row.xcf]));
+                writeln!(f, "{:<wide$} DPort {:<wide$} SPort {:<wide$}", "Dest IPaddr", "Src IPaddr", "DestXCF Addr")?;
+                writeln!(f, "{:<wide$} ----- {:<wide$} ----- {:<wide$}", "-----------", "----------", "------------")?;
                 connections.iter().try_for_each(|row| {
                     let (to, from) = (row.destination.ip().to_string(), row.source.ip().to_string());
                     let (dport, sport) = (row.destination.port(), row.source.port());
-                    writeln!(f, "{to:<15} {dport:05} {from:<15} {sport:05} {}", row.xcf)
+                    writeln!(f, "{to:<wide$} {dport:05} {from:<wide$} {sport:05} {}", row.xcf)
                 })
             }
             Report::Stats(groups) => groups.iter().try_for_each(|(group, counters)| {
                 writeln!(f, "{group} Statistics")?;
                 counters.iter().try_for_each(|(name, count)| writeln!(f, "  {name:<24} = {count}"))
             }),
+            Report::Config { parameters } => {
+                for group in parameters.chunk_by(|one, next| one.group == next.group) {
+                    if let [first, ..] = group {
+                        writeln!(f, "{} Configuration Table:", first.group)?;
+                    }
+                    for row in group {
+                        writeln!(f, "  {:<20} {}", format!("{}:", row.name), row.value)?;
+                    }
+                }
+                Ok(())
+            }
             Report::Conn { connections } => {
-                writeln!(f, "{:<22} {:<22} State", "Local Socket", "Foreign Socket")?;
-                writeln!(f, "{:<22} {:<22} -----", "------------", "--------------")?;
+                let longest = connections.iter().map(|row| row.local.len().max(row.foreign.len())).max();
+                let wide = longest.unwrap_or(0).max(22);
+                writeln!(f, "{:<wide$} {:<wide$} State", "Local Socket", "Foreign Socket")?;
+                writeln!(f, "{:<wide$} {:<wide$} -----", "------------", "--------------")?;
                 connections
                     .iter()
-                    .try_for_each(|row| writeln!(f, "{:<22} {:<22} {}", row.local, row.foreign, row.state))
+                    .try_for_each(|row| writeln!(f, "{:<wide$} {:<wide$} {}", row.local, row.foreign, row.state))
             }
         }
     }

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use crate::counters::counters;
 use crate::packet::{Checksum, Packet, Pool};
 use crate::wire::checksum;
 use crate::wire::datagram::Datagram;
@@ -15,8 +16,8 @@ use crate::wire::ip::protocol;
 /// Length of the header.
 pub const HEADER: usize = 8;
 
-/// Bytes that wait on one socket before more are dropped.
-const QUEUE_BYTES: usize = 256 * 1024;
+/// Bytes that wait on one socket before more are dropped, unless set otherwise.
+pub(crate) const QUEUE_BYTES: usize = 256 * 1024;
 
 /// A socket of one [`Udp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,14 +59,17 @@ pub struct Received {
     pub destination: SocketAddr,
 }
 
-/// MIB counters (RFC 4113).
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the MIB's names")]
-pub struct UdpCounters {
-    pub in_datagrams: u64,
-    pub no_ports: u64,
-    pub in_errors: u64,
-    pub out_datagrams: u64,
+counters! {
+    /// What UDP has counted (RFC 4113).
+    UdpCounters:
+    /// Datagrams handed to a socket.
+    in_datagrams = "udpInDatagrams",
+    /// Datagrams to a port that nobody has.
+    no_ports = "udpNoPorts",
+    /// Datagrams that could not be handed over for another reason.
+    in_errors = "udpInErrors",
+    /// Datagrams sent.
+    out_datagrams = "udpOutDatagrams",
 }
 
 #[derive(Debug)]
@@ -86,8 +90,9 @@ pub(crate) enum Delivery {
 }
 
 /// All UDP sockets of one stack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Udp {
+    queue_bytes: usize,
     sockets: Vec<Option<Socket>>,
     ports: HashMap<(Option<IpAddr>, u16), UdpId, FixedState>,
     events: VecDeque<UdpEvent>,
@@ -95,6 +100,27 @@ pub struct Udp {
 }
 
 impl Udp {
+    /// Without sockets; on each of them `queue_bytes` bytes may wait.
+    pub(crate) fn new(queue_bytes: usize) -> Self {
+        Udp {
+            queue_bytes,
+            sockets: Vec::new(),
+            ports: HashMap::default(),
+            events: VecDeque::new(),
+            counters: UdpCounters::default(),
+        }
+    }
+
+    /// From now on so many bytes may wait on each socket.
+    pub(crate) fn set_queue_bytes(&mut self, queue_bytes: usize) {
+        self.queue_bytes = queue_bytes;
+    }
+
+    /// Whether somebody has this address and port.
+    pub(crate) fn is_bound(&self, local: SocketAddr) -> bool {
+        self.ports.contains_key(&(Some(local.ip()), local.port())) || self.ports.contains_key(&(None, local.port()))
+    }
+
     /// Binds `port` on `address`, or on every address.
     ///
     /// # Errors
@@ -144,8 +170,8 @@ impl Udp {
         let word = |at: usize| body.get(at..at + 2).map_or(0, |two| u16::from_be_bytes([two[0], two[1]]));
         let (source, port, length, sum) = (word(0), word(2), usize::from(word(4)), word(6));
         let intact = body.len() >= HEADER && (HEADER..=body.len()).contains(&length) && {
-            // A checksum of zero means that the sender computed none.
-            packet.offload.checksum != Checksum::Unverified || sum == 0 || {
+            // A checksum of zero means that the sender computed none; not so over IPv6 (RFC 8200, section 8.1).
+            packet.offload.checksum != Checksum::Unverified || sum == 0 && datagram.source.is_ipv4() || {
                 let pseudo = checksum::pseudo_header(
                     datagram.source,
                     datagram.destination,
@@ -171,7 +197,7 @@ impl Udp {
         // Small datagrams do not hold a large buffer.
         let held = Packet::copy_of(packet.bytes());
         pool.give(packet);
-        if socket.bytes + held.footprint() > QUEUE_BYTES {
+        if socket.bytes + held.footprint() > self.queue_bytes {
             self.counters.in_errors += 1;
             return Delivery::Done;
         }

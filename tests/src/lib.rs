@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 mod download;
+pub mod impair;
 mod network;
 mod probe;
 

@@ -29,7 +29,8 @@ impl Network {
                 views.insert(image, row);
             }
         }
-        let routes = succeed(lab.exec("ip").args(["-o", "route", "show", address]));
+        let version = if address.contains(':') { "-6" } else { "-4" };
+        let routes = succeed(lab.exec("ip").args([version, "-o", "route", "show", address]));
         let route = routes.split_whitespace().skip_while(|word| *word != "dev").nth(1).unwrap_or_default();
         Network { views, route: route.to_uppercase() }
     }
@@ -94,6 +95,9 @@ pub fn established(lab: &Lab, image: &str, address: &str) -> BTreeSet<(SocketAdd
     let local = format!("{address}..");
     let holds =
         rows.filter(|row| row["local"].as_str().is_some_and(|own| own.starts_with(&local)) && row["state"] != "Listen");
-    let source = |row: &Value| row["foreign"].as_str()?.replace("..", ":").parse().ok();
+    let source = |row: &Value| {
+        let (address, port) = row["foreign"].as_str()?.rsplit_once("..")?;
+        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    };
     holds.filter_map(source).map(|source| (source, xcf.clone())).collect()
 }

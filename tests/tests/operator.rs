@@ -42,6 +42,60 @@ fn a_dvipa_moves_with_its_application() {
     tests::eventually("MVS2 has it again", || served_by(&lab, "http://203.0.113.200/") == "MVS2");
 }
 
+/// TCPCONFIG, UDPCONFIG and SOMAXCONN count from the start by the profile, and by OBEYFILE from then on;
+/// a mistake anywhere in a file changes nothing.
+#[test]
+fn settings_are_shown_and_changed() {
+    let lab = Lab::up("settings.ron");
+    let value = |image: &str, name: &str| {
+        let report = lab.netstat(image, "CONFIG");
+        let rows = report["parameters"].as_array().expect("a list").clone();
+        let row = rows.into_iter().find(|row| row["group"] == "TCP" && row["name"] == name).expect(name);
+        row["value"].as_str().expect("text").to_owned()
+    };
+    assert_eq!((value("MVS1", "FinWait2Time"), value("MVS2", "FinWait2Time")), ("30".into(), "30".into()));
+    assert_eq!(
+        (value("MVS1", "CongestionControl"), value("MVS2", "CongestionControl")),
+        ("NEWRENO".into(), "CUBIC".into())
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let obey = |text: &str| {
+        let file = folder.path().join("profile");
+        std::fs::write(&file, text).expect("written");
+        lab.command("vary").arg("MVS1").arg(format!("TCPIP,,OBEYFILE,{}", file.display())).output().expect("runs")
+    };
+    assert!(obey("TCPCONFIG RECVBUFRSIZE 8192 TCPMAXRCVBUFRSIZE 16384 NODELAYACKS\n SOMAXCONN 7").status.success());
+    assert_eq!((value("MVS1", "DefltMaxRcvBufSize"), value("MVS1", "SoMaxConn")), ("16384".into(), "7".into()));
+    assert_eq!(value("MVS1", "FinWait2Time"), "30", "what is not named stays");
+    // Within the small buffer everything still arrives.
+    let digest = tests::Download::start(&lab, "http://203.0.113.1/bytes/5000000", "1G").finish();
+    assert_eq!(digest, tests::pattern_digest(5_000_000));
+    let upload = lab
+        .exec("sh")
+        .args(["-c", "head -c 3000000 /dev/zero | curl -sS --data-binary @- http://203.0.113.1/sink"])
+        .output();
+    assert!(upload.expect("runs").status.success());
+    for text in
+        ["TCPCONFIG FINWAIT2TIME 5\nTCPCONFIG RECVBUFRSIZE 1", "SOMAXCONN 9\nVIPADynamic VIPADELete DVX ENDVIPADynamic"]
+    {
+        let output = obey(text);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && errors.contains("2:"), "{errors}");
+    }
+    assert_eq!((value("MVS1", "FinWait2Time"), value("MVS1", "SoMaxConn")), ("30".into(), "7".into()));
+    let statistics = lab.netstat("MVS1", "STATS");
+    for (group, name) in [
+        ("IPv4", "ipSystemStatsInReceives"),
+        ("IPv6", "ipSystemStatsInDelivers"),
+        ("ICMPv4", "icmpStatsOutErrors"),
+        ("ICMPv6", "icmpStatsInMsgs"),
+        ("TCP", "tcpInSegs"),
+        ("UDP", "udpNoPorts"),
+    ] {
+        assert!(statistics[group][name].is_u64(), "{group} {name}: {statistics}");
+    }
+}
+
 /// D6, I23: OBEYFILE changes a profile at run time; one with a mistake changes nothing, and says where
 /// it is.
 #[test]

@@ -1,6 +1,7 @@
 //! `up`: the lab in front, or in the background.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -175,7 +176,7 @@ fn introduction(cluster: &Cluster, name: &str, host: bool) -> String {
             let defined = definitions.defines.iter().any(|define| define.address == distribute.address);
             let vipa::Ports::List(ports) = &distribute.ports else { continue };
             let Some(port) = ports.first().map(|range| range.first).filter(|_| defined) else { continue };
-            text += &format!("  {exec}curl http://{}:{port}/\n", distribute.address);
+            text += &format!("  {exec}curl http://{}/\n", SocketAddr::new(distribute.address, port));
             owner.get_or_insert(&image.name);
         }
     }

@@ -106,7 +106,10 @@ impl Applications {
     fn start_at(&mut self, index: usize) -> Result<()> {
         let app = self.slots[index].app.clone();
         let at = address(&app);
-        let options = ListenOptions { nodelay: true, ..ListenOptions::default() };
+        let mut options = ListenOptions { nodelay: true, ..ListenOptions::default() };
+        if let Some(backlog) = self.shared.lock().settings.backlog {
+            options.backlog = backlog;
+        }
         let listener = TcpListener::bind(&self.shared, at, options)?;
         let image = self.image.clone();
         let mut tasks = vec![match app.kind {

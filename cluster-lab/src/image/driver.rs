@@ -48,8 +48,6 @@ pub(super) enum Notice {
 /// Drives one image until a link breaks; it never ends by itself.
 pub(super) struct Driver {
     shared: Arc<Shared>,
-    /// XCF address of this image.
-    own: IpAddr,
     links: Links,
     announcer: Option<Announcer>,
     notices: mpsc::UnboundedSender<Notice>,
@@ -63,7 +61,6 @@ pub(super) struct Driver {
 impl Driver {
     pub fn new(
         shared: Arc<Shared>,
-        own: IpAddr,
         network: Option<(Box<dyn Device>, Option<Announcer>)>,
         xcf: CutLink,
         notices: mpsc::UnboundedSender<Notice>,
@@ -72,7 +69,6 @@ impl Driver {
         let announcer = announcer.flatten();
         Driver {
             shared,
-            own,
             links: Links { network, xcf },
             announcer,
             notices,
@@ -132,6 +128,10 @@ impl Driver {
                     packet.trim_front(DataHeader::LEN);
                     packet.offload = header.offload;
                     match header.direction {
+                        // A connection that this stack keeps in a SYN cookie is in no table yet.
+                        Direction::Inbound if core.stack.returns_cookie(now, &packet) => {
+                            core.stack.receive(now, XCF, packet);
+                        }
                         Direction::Inbound => {
                             let disposition = core.vipa.route(now, packet, Origin::Xcf { from, header });
                             self.dispose(core, now, XCF, disposition);
@@ -205,7 +205,7 @@ impl Driver {
             Action::RemoveHome { address } => core.stack.home_mut().remove(address),
             Action::Advertise { address, .. } => self.change_route(address, Announcer::advertise),
             Action::Withdraw { address } => self.change_route(address, Announcer::withdraw),
-            Action::Exit(next_hop) => super::node::set_exit(&mut core.stack, self.own, next_hop),
+            Action::Exit(next_hop) => super::node::set_exit(&mut core.stack, next_hop),
             Action::PeerUp { xcf, incarnation, process, .. } => {
                 self.notice(Notice::PeerUp { xcf, incarnation, process });
             }

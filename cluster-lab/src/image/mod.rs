@@ -24,6 +24,7 @@ use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::network;
 use crate::profile::Cluster;
+use crate::tcpip;
 use crate::vary::Vary;
 use announce::Announcer;
 use applications::Applications;
@@ -86,12 +87,21 @@ impl Running {
         let what = |port: Option<u16>| port.map_or(Quiesce::Target, Quiesce::Port);
         match vary {
             Vary::Obey(text) => {
-                let definitions = vipa::statements::obey(&self.definitions, &text, &symbol).map_err(|errors| {
+                let refused = |errors: Vec<vipa::statements::StatementError>| {
                     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
                     anyhow!("nothing is changed:\n{}", lines.join("\n"))
-                })?;
-                self.node.vary(|vipa, now| vipa.redefine(now, definitions.clone()))?;
-                self.definitions = definitions;
+                };
+                let (statements, block) = tcpip::split(&text);
+                let known = self.node.shared().lock().settings.clone();
+                let settings = tcpip::parse(&statements, &known).map_err(refused)?;
+                // An empty file is a mistake, and the block's parser says so.
+                if block.is_some() || !tcpip::says_anything(&statements) {
+                    let block = block.unwrap_or_default();
+                    let definitions = vipa::statements::obey(&self.definitions, &block, &symbol).map_err(refused)?;
+                    self.node.vary(|vipa, now| vipa.redefine(now, definitions.clone()))?;
+                    self.definitions = definitions;
+                }
+                self.node.configure(settings);
             }
             Vary::Deactivate(name) => {
                 let dvipa = address(&name)?;
@@ -211,7 +221,8 @@ impl Host {
             timing: cluster.timing.apply(),
             ..vipa::Config::new(name, image.xcf, incarnation)
         };
-        let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu: cluster.network.mtu, vipa };
+        let (settings, mtu) = (image.settings(), cluster.network.mtu);
+        let plan = Plan { name: name.to_owned(), xcf: image.xcf, link, mtu, settings, vipa };
         let seed = rand::rng().next_u64();
         let node = Node::start(plan, xcf, seed, self.stories.clone())?;
         node.cut(cut);

@@ -1,13 +1,12 @@
 //! One image: its cores, its event loop, its applications, and what it tells the lab.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use stack::Stack;
 use stack::home::Kind;
 use stack::route::{Link, Route};
-use stack::tcp::TcpConfig;
+use stack::{LinkId, Stack};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vipa::Vipa;
@@ -19,6 +18,7 @@ use super::watch;
 use super::xcf::{CutLink, XcfLink};
 use crate::control::Cut;
 use crate::device::Device;
+use crate::tcpip::Settings;
 
 /// Largest packet that crosses XCF with its header in one UDP datagram.
 const XCF_MAX_SUPER: u16 = 61_440;
@@ -30,6 +30,7 @@ pub(super) struct Plan {
     /// Where it is on the client network, if it is there.
     pub link: Option<NetworkLink>,
     pub mtu: u16,
+    pub settings: Settings,
     pub vipa: vipa::Config,
 }
 
@@ -65,18 +66,19 @@ pub(super) enum Story {
 impl Node {
     /// Starts the image; it joins the cluster by itself.
     pub fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
-        let Plan { name, xcf: own, link, mtu, vipa } = plan;
+        let Plan { name, xcf: own, link, mtu, settings, vipa } = plan;
         let clock = Clock::start();
         let peers = vipa.peers.clone();
-        let tcp = TcpConfig { shared_addresses: true, ..TcpConfig::default() };
-        let mut stack = Stack::new(stack::Config { tcp, ..stack::Config::default() }, seed);
+        let mut config = settings.stack.clone();
+        config.tcp.shared_addresses = true;
+        let mut stack = Stack::new(config, seed);
         let vipa = Vipa::new(vipa, seed.rotate_left(32), clock.now());
-        stack.home_mut().add(own, 32, Kind::Xcf);
+        stack.home_mut().add(own, host(own), Kind::Xcf);
         stack.routes_mut().add_link(Link { id: XCF, name: "XCF".into(), mtu, max_super: XCF_MAX_SUPER });
         for peer in peers {
             stack.routes_mut().replace(Route {
                 destination: peer,
-                prefix: if peer.is_ipv4() { 32 } else { 128 },
+                prefix: host(peer),
                 link: XCF,
                 next_hop: Some(peer),
                 metric: 0,
@@ -85,17 +87,20 @@ impl Node {
         let network = match link {
             None => None,
             Some(NetworkLink { address, device, announcer }) => {
-                stack.home_mut().add(address, 32, Kind::Link);
+                stack.home_mut().add(address, host(address), Kind::Link);
                 let max_super = device.max_super();
                 stack.routes_mut().add_link(Link { id: NETWORK, name: "NETWORK".into(), mtu, max_super });
-                stack.routes_mut().replace(Route::default_for(own, NETWORK, None));
+                for default in defaults(NETWORK, None) {
+                    stack.routes_mut().replace(default);
+                }
                 Some((device, announcer))
             }
         };
         let shared = Shared::new(stack, vipa, clock, xcf.refusals());
+        shared.lock().settings = settings;
         let (sender, receiver) = mpsc::unbounded_channel();
         let (xcf, cut) = CutLink::new(xcf);
-        let driver = Driver::new(shared.clone(), own, network, xcf, sender);
+        let driver = Driver::new(shared.clone(), network, xcf, sender);
         let (teller, image) = (storyteller.clone(), name.clone());
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.await {
@@ -124,6 +129,15 @@ impl Node {
         let result = call(&mut self.shared.lock().vipa, now);
         self.shared.kick();
         result
+    }
+
+    /// From now on these settings count.
+    pub fn configure(&self, settings: Settings) {
+        let mut core = self.shared.lock();
+        core.stack.configure(settings.stack.clone());
+        core.settings = settings;
+        drop(core);
+        self.shared.kick();
     }
 
     /// Resets every connection: their clients need not wait for a stack that is gone.
@@ -159,16 +173,28 @@ fn peer_gone(shared: &Shared, xcf: IpAddr, incarnation: u64) {
 }
 
 /// Packets of an image without a network link leave through `next_hop`, or not at all.
-pub(crate) fn set_exit(stack: &mut Stack, own: IpAddr, next_hop: Option<IpAddr>) {
+pub(crate) fn set_exit(stack: &mut Stack, next_hop: Option<IpAddr>) {
     // An image with a link of its own needs no other way out.
     if stack.routes().links().iter().any(|link| link.id == NETWORK) {
         return;
     }
-    let default = Route::default_for(own, XCF, next_hop);
-    match next_hop {
-        Some(_) => stack.routes_mut().replace(default),
-        None => stack.routes_mut().remove(default.destination, default.prefix),
+    for default in defaults(XCF, next_hop) {
+        match next_hop {
+            Some(_) => stack.routes_mut().replace(default),
+            None => stack.routes_mut().remove(default.destination, default.prefix),
+        }
     }
+}
+
+/// Length of the prefix that is one address.
+fn host(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The default routes of both IP versions.
+fn defaults(link: LinkId, next_hop: Option<IpAddr>) -> [Route; 2] {
+    let of = |any| Route::default_for(any, link, next_hop);
+    [of(Ipv4Addr::UNSPECIFIED.into()), of(Ipv6Addr::UNSPECIFIED.into())]
 }
 
 /// Does what the event loop leaves to its image.

@@ -1,5 +1,6 @@
 //! What an image tells of itself.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use stack::home::Kind;
@@ -11,8 +12,8 @@ use super::shared::Shared;
 use super::xcf::Cause;
 use crate::control::DvipaView;
 use crate::netstat::{
-    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, RangeRow, Report,
-    ReportKind, RouteRow, socket,
+    BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, ParameterRow, RangeRow,
+    Report, ReportKind, RouteRow, socket,
 };
 use vipa::Definitions;
 
@@ -63,6 +64,7 @@ pub(super) fn netstat(shared: &Shared, definitions: &Definitions, kind: ReportKi
         },
         ReportKind::Conn => connections(shared),
         ReportKind::Stats => statistics(shared),
+        ReportKind::Config => Report::Config { parameters: parameters(shared) },
     }
 }
 
@@ -76,7 +78,11 @@ fn home(shared: &Shared) -> Report {
             (Kind::Loopback, _) => "LOOPBACK".into(),
             // As z/OS names the link of a dynamic VIPA.
             (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V4(address)) => format!("VIPL{:08X}", address.to_bits()),
-            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(_)) => "VIPL6".into(),
+            // There the interface is named in the profile; here after the address, folded to 32 bits.
+            (Kind::Dvipa | Kind::InternalDvipa, IpAddr::V6(address)) => {
+                let folded = (0..4).fold(0, |folded, word| folded ^ (address.to_bits() >> (32 * word)) as u32);
+                format!("VIP6{folded:08X}")
+            }
         },
         flag: if home.kind == Kind::InternalDvipa { "I" } else { "" }.into(),
     };
@@ -186,6 +192,11 @@ fn state(state: State) -> &'static str {
     }
 }
 
+fn parameters(shared: &Shared) -> Vec<ParameterRow> {
+    let rows = shared.lock().settings.rows().into_iter();
+    rows.map(|(group, name, value)| ParameterRow { group: group.into(), name: name.into(), value }).collect()
+}
+
 fn statistics(shared: &Shared) -> Report {
     let core = shared.lock();
     let counters = core.vipa.counters();
@@ -205,7 +216,28 @@ fn statistics(shared: &Shared) -> Report {
     ];
     let vipa = named.map(|(name, count)| (name.to_owned(), count)).into();
     let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause))).into();
-    Report::Stats([("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into())
+    let mut groups: BTreeMap<String, BTreeMap<String, u64>> =
+        [("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into();
+    groups.extend(protocols(&core.stack));
+    Report::Stats(groups)
+}
+
+/// What the stack counts, by the names of the MIB (RFC 4293, RFC 4113, RFC 4022).
+fn protocols(stack: &stack::Stack) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let counters = stack.counters();
+    let group = |named: &mut dyn Iterator<Item = (&str, u64)>| {
+        named.map(|(name, count)| (name.to_owned(), count)).collect::<BTreeMap<_, _>>()
+    };
+    [
+        ("IPv4", group(&mut counters.v4.iter())),
+        ("IPv6", group(&mut counters.v6.iter())),
+        ("ICMPv4", counters.icmp.iter().collect()),
+        ("ICMPv6", counters.icmpv6.iter().collect()),
+        ("TCP", group(&mut stack.tcp().counters().iter())),
+        ("UDP", group(&mut stack.udp_counters().iter())),
+    ]
+    .map(|(name, group)| (name.to_owned(), group))
+    .into()
 }
 
 fn connections(shared: &Shared) -> Report {

@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::time::Instant as HostInstant;
 
 use super::xcf::Refusals;
+use crate::tcpip::Settings;
 use futures_util::task::AtomicWaker;
 use stack::tcp::TcpEvent;
 use stack::udp::UdpEvent;
@@ -73,6 +74,8 @@ impl Wakers {
 pub(super) struct Core {
     pub stack: Stack,
     pub vipa: Vipa,
+    /// What the image's TCP/IP profile sets.
+    pub settings: Settings,
     pub connections: Wakers,
     pub listeners: Wakers,
     pub datagrams: Wakers,
@@ -149,6 +152,7 @@ impl Shared {
         let core = Core {
             stack,
             vipa,
+            settings: Settings::default(),
             connections: Wakers::default(),
             listeners: Wakers::default(),
             datagrams: Wakers::default(),

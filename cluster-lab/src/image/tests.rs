@@ -27,7 +27,8 @@ fn image(number: u8, exchange: &Exchange, peers: &[u8], link: Option<Memory>, de
         device: Box::new(device),
         announcer: None,
     });
-    let plan = Plan { name: format!("MVS{number}"), xcf: xcf(number), link, mtu: 1500, vipa };
+    let plan =
+        Plan { name: format!("MVS{number}"), xcf: xcf(number), link, mtu: 1500, settings: Default::default(), vipa };
     let (stories, _) = mpsc::unbounded_channel();
     Node::start(plan, Box::new(exchange.attach(xcf(number))), u64::from(number), stories).unwrap()
 }

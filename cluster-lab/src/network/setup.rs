@@ -1,9 +1,9 @@
 //! Setting the client network up in the namespace that this process is in, and taking it away.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
@@ -12,7 +12,7 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::device;
-use crate::profile::Cluster;
+use crate::profile::{Cluster, Network};
 
 /// With this a super-segment and its XCF header fit into one UDP datagram.
 const GSO_MAX: u32 = 61_440;
@@ -39,7 +39,7 @@ impl Plan {
         let linked = cluster.images.iter().filter_map(|image| Some((device(&image.name), image.link?)));
         let mut networks = vec![(cluster.network.subnet, cluster.network.prefix)];
         for image in &cluster.images {
-            networks.extend(image.definitions().defines.iter().map(|define| (define.address, 32)));
+            networks.extend(image.definitions().defines.iter().map(|define| (define.address, host(define.address))));
         }
         Plan { client: cluster.network.client, mtu: cluster.network.mtu, devices: linked.collect(), networks }
     }
@@ -51,11 +51,9 @@ fn handle() -> io::Result<Handle> {
     Ok(handle)
 }
 
-fn v4(address: IpAddr) -> Result<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(address) => bail!("{address}: the client network is IPv4"),
-    }
+/// Length of the prefix that is one address.
+fn host(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 async fn index_of(handle: &Handle, device: &str) -> Result<u32> {
@@ -87,8 +85,15 @@ async fn up(handle: &Handle, index: u32) -> Result<()> {
 
 async fn configure(handle: &Handle, plan: &Plan, device: &str, link: IpAddr) -> Result<()> {
     let index = index_of(handle, device).await?;
-    // No IPv6 on the client network: its routers would be solicited in vain.
-    sysctl(device, "ipv6", "disable_ipv6", "1");
+    let v6 = plan.client.is_ipv6();
+    // Only where the client network is IPv6. A TUN has no neighbours and no routers to discover
+    // (RFC 4861): no link-local address, no solicitations, no duplicate address detection.
+    sysctl(device, "ipv6", "disable_ipv6", if v6 { "0" } else { "1" });
+    for (name, value) in
+        [("addr_gen_mode", "1"), ("accept_ra", "0"), ("router_solicitations", "0"), ("dad_transmits", "0")]
+    {
+        sysctl(device, "ipv6", name, value);
+    }
     // Loose (RFC 3704): an answer from a DVIPA comes by the target's link, its route goes to the owner's.
     sysctl(device, "ipv4", "rp_filter", "2");
     let message =
@@ -100,13 +105,22 @@ async fn configure(handle: &Handle, plan: &Plan, device: &str, link: IpAddr) -> 
         .build();
     // An older kernel cannot: larger packets are then lost on XCF, and TCP sends smaller ones.
     drop(handle.link().set(gso).execute().await);
-    handle.address().add(index, plan.client, 32).execute().await?;
+    let address = handle.address().add(index, plan.client, host(plan.client)).execute().await;
+    address.with_context(|| match v6 {
+        true => "this kernel takes no IPv6 address: is IPv6 off (ipv6.disable=1)?",
+        false => "the client's address",
+    })?;
     up(handle, index).await?;
-    let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(v4(link)?, 32)
-        .output_interface(index)
-        .scope(RouteScope::Link)
-        .build();
+    let route = match link {
+        IpAddr::V4(v4) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(v4, 32)
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .build(),
+        IpAddr::V6(v6) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(v6, 128).output_interface(index).build()
+        }
+    };
     Ok(handle.route().add(route).execute().await?)
 }
 
@@ -139,19 +153,26 @@ pub async fn conflict(plan: &Plan) -> Result<Option<String>> {
     let mut addresses = handle.address().get().execute();
     while let Some(message) = addresses.try_next().await? {
         taken.extend(message.attributes.iter().filter_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some((*address, 32)),
+            AddressAttribute::Address(address) => Some((*address, host(*address))),
             _ => None,
         }));
     }
-    let mut routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-    while let Some(message) = routes.try_next().await? {
-        let prefix = message.header.destination_prefix_length;
-        taken.extend(message.attributes.iter().filter_map(|attribute| match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) if prefix > 0 => {
-                Some((IpAddr::V4(*address), prefix))
-            }
-            _ => None,
-        }));
+    let families = [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
+    for family in families {
+        let mut routes = handle.route().get(family).execute();
+        while let Some(message) = routes.try_next().await? {
+            let prefix = message.header.destination_prefix_length;
+            taken.extend(message.attributes.iter().filter_map(|attribute| match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet(address)) if prefix > 0 => {
+                    Some((IpAddr::V4(*address), prefix))
+                }
+                // Not the link-local networks and multicast, which every interface has.
+                RouteAttribute::Destination(RouteAddress::Inet6(address)) if prefix > 10 => {
+                    Some((IpAddr::V6(*address), prefix))
+                }
+                _ => None,
+            }));
+        }
     }
     for (network, prefix) in &plan.networks {
         for (other, length) in &taken {
@@ -164,13 +185,8 @@ pub async fn conflict(plan: &Plan) -> Result<Option<String>> {
 }
 
 fn overlap(a: (IpAddr, u8), b: (IpAddr, u8)) -> bool {
-    match (a, b) {
-        ((IpAddr::V4(a), m), (IpAddr::V4(b), n)) => {
-            let shift = 32 - u32::from(m.min(n));
-            shift == 32 || (a.to_bits() ^ b.to_bits()) >> shift == 0
-        }
-        _ => false,
-    }
+    let prefix = a.1.min(b.1);
+    a.0.is_ipv4() == b.0.is_ipv4() && Network::first_of(a.0, prefix) == Network::first_of(b.0, prefix)
 }
 
 #[cfg(test)]
@@ -184,5 +200,7 @@ mod tests {
         assert!(overlap(network("198.51.100.7", 32), network("198.51.0.0", 16)));
         assert!(!overlap(network("198.51.100.0", 24), network("198.51.101.1", 32)));
         assert!(!overlap(network("198.51.100.0", 24), network("2001:db8::", 32)));
+        assert!(overlap(network("2001:db8::", 32), network("2001:db8:7::1", 128)));
+        assert!(!overlap(network("2001:db8:6::", 48), network("2001:db8:7::1", 128)));
     }
 }

@@ -16,19 +16,10 @@ pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed
     dvipas(source, network, images);
 }
 
-fn inside(network: &Network, address: IpAddr) -> bool {
-    match (network.subnet, address) {
-        (IpAddr::V4(subnet), IpAddr::V4(address)) => {
-            (subnet.to_bits() ^ address.to_bits()) >> (32 - u32::from(network.prefix)) == 0
-        }
-        _ => false,
-    }
-}
-
 fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
     let mut names: Vec<&str> = Vec::new();
     let mut taken: HashMap<IpAddr, &str> = HashMap::from([(network.client, "the client")]);
-    if !inside(network, network.client) {
+    if !network.contains(network.client) {
         let at = source.find(&network.client.to_string(), 0);
         source.error(at, format!("client {} is outside {}/{}", network.client, network.subnet, network.prefix));
     }
@@ -48,7 +39,7 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
                 source.error(at, format!("{address} of image {} is {other}'s already", image.name));
             }
         }
-        if let Some(link) = image.link.filter(|link| !inside(network, *link)) {
+        if let Some(link) = image.link.filter(|link| !network.contains(*link)) {
             let (subnet, prefix) = (network.subnet, network.prefix);
             source.error(
                 at,
@@ -95,6 +86,10 @@ fn dvipas(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
             let place = Place { placed, at: *at };
             linked(&place, source);
             let address = define.address;
+            if address.is_ipv4() != network.subnet.is_ipv4() {
+                let subnet = network.subnet;
+                place.error(source, format!("{address} is of another IP version than the client network {subnet}"));
+            }
             let of_image =
                 |image: &super::Image| image.xcf == address || image.link == Some(address) || network.client == address;
             if images.iter().any(|other| of_image(&other.image)) {

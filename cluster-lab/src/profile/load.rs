@@ -6,12 +6,14 @@ use std::path::Path;
 use vipa::statements::{self, Places};
 
 use crate::key::ClusterKey;
+use crate::tcpip::{self, Settings};
 
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
 
 /// Profiles that come with the program: names and texts.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("figure4", include_str!("../../../profiles/figure4.ron")),
+    ("figure4-v6", include_str!("../../../profiles/figure4-v6.ron")),
     ("pair", include_str!("../../../profiles/pair.ron")),
     ("wide", include_str!("../../../profiles/wide.ron")),
 ];
@@ -141,17 +143,24 @@ fn network(source: &mut Source<'_>, raw: &raw::Network) -> Option<Network> {
     let none = std::collections::BTreeMap::new();
     let client = source.address(&raw.client, &none)?;
     let parts = raw.subnet.split_once('/').and_then(|(address, prefix)| {
-        let address: std::net::Ipv4Addr = address.parse().ok()?;
-        let prefix = prefix.parse().ok().filter(|prefix| (8..=30).contains(prefix))?;
-        (address.to_bits().checked_shl(u32::from(prefix)) == Some(0)).then_some((IpAddr::V4(address), prefix))
+        let address: IpAddr = address.parse().ok()?;
+        let (lengths, width) = if address.is_ipv4() { (8..=30u8, 32) } else { (16..=126, 128) };
+        let prefix = prefix.parse().ok().filter(|prefix| lengths.contains(prefix))?;
+        let network = Network::first_of(address, prefix)?;
+        (network == address && prefix < width).then_some((address, prefix))
     });
     let Some((subnet, prefix)) = parts else {
         let at = source.find(&raw.subnet, 0);
-        source.error(at, format!("'{}' is no network: expected one such as 198.51.100.0/24", raw.subnet));
+        source.error(
+            at,
+            format!("'{}' is no network: expected one such as 198.51.100.0/24 or 2001:db8:1::/64", raw.subnet),
+        );
         return None;
     };
-    if !(576..=65_520).contains(&raw.mtu) {
-        source.error((1, 1), format!("mtu {}: expected a number from 576 to 65520", raw.mtu));
+    // RFC 791; RFC 8200, section 5.
+    let least = if subnet.is_ipv4() { 576 } else { 1280 };
+    if !(least..=65_520).contains(&raw.mtu) {
+        source.error((1, 1), format!("mtu {}: expected a number from {least} to 65520", raw.mtu));
     }
     Some(Network { subnet, prefix, client, mtu: raw.mtu, offload: raw.offload })
 }
@@ -193,8 +202,29 @@ fn image(
             return None;
         }
     };
+    let mut tcpip = String::new();
+    let mut settings = Settings::default();
+    // The cluster's own is complained of once.
+    let common = cluster.tcpip.as_ref().map(|text| (text, index == 0));
+    for (text, complain) in common.into_iter().chain(raw.tcpip.as_ref().map(|text| (text, true))) {
+        match tcpip::parse(text, &settings) {
+            Ok(changed) => settings = changed,
+            Err(errors) if complain => {
+                let begins = source.text.find(text.as_str()).map_or((1, 1), |at| source.position(at));
+                errors.into_iter().for_each(|error| source.error(offset(begins, error.at), error.message));
+            }
+            Err(_) => {}
+        }
+        tcpip.push_str(text);
+        tcpip.push('\n');
+    }
     let vipadynamic = definitions.to_string();
-    Some(Placed { image: Image { name: raw.name.clone(), xcf: xcf?, link, apps, vipadynamic }, file, begins, places })
+    Some(Placed {
+        image: Image { name: raw.name.clone(), xcf: xcf?, link, apps, tcpip, vipadynamic },
+        file,
+        begins,
+        places,
+    })
 }
 
 /// The place in its file of what stands at `at` in a block that begins at `begins`.

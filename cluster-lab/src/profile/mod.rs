@@ -19,10 +19,11 @@ mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::key::ClusterKey;
+use crate::tcpip::{self, Settings};
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
@@ -62,6 +63,27 @@ pub struct Network {
     pub offload: bool,
 }
 
+impl Network {
+    /// The first address of the network of `prefix` bits that `address` is in.
+    pub(crate) fn first_of(address: IpAddr, prefix: u8) -> Option<IpAddr> {
+        Some(match address {
+            IpAddr::V4(v4) => {
+                let host = 32u32.checked_sub(prefix.into())?;
+                Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(host).unwrap_or(0)).into()
+            }
+            IpAddr::V6(v6) => {
+                let host = 128u32.checked_sub(prefix.into())?;
+                Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(host).unwrap_or(0)).into()
+            }
+        })
+    }
+
+    /// Whether `address` is on it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.subnet.is_ipv4() && Network::first_of(address, self.prefix) == Some(self.subnet)
+    }
+}
+
 /// One image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {
@@ -73,11 +95,19 @@ pub struct Image {
     pub link: Option<IpAddr>,
     /// Its applications.
     pub apps: Vec<App>,
+    /// Its TCP/IP statements, checked: the cluster's, and then its own.
+    pub tcpip: String,
     /// Its VIPADynamic block, checked, in z/OS's layout.
     pub vipadynamic: String,
 }
 
 impl Image {
+    /// What its TCP/IP statements set.
+    pub fn settings(&self) -> Settings {
+        // Checked when it was read.
+        tcpip::parse(&self.tcpip, &Settings::default()).unwrap_or_default()
+    }
+
     /// Its VIPADynamic block.
     pub fn definitions(&self) -> Definitions {
         // What was written from definitions reads back as the same; an empty block stays empty.

@@ -16,6 +16,9 @@ pub(super) struct Cluster {
     pub images: Vec<Image>,
     #[serde(default)]
     pub timing: TimingOverrides,
+    /// TCP/IP statements of every image.
+    #[serde(default)]
+    pub tcpip: Option<String>,
     /// A file with the cluster's key.
     #[serde(default)]
     pub xcf_key: Option<String>,
@@ -49,6 +52,9 @@ pub(super) struct Image {
     pub link: Option<String>,
     #[serde(default)]
     pub apps: Vec<App>,
+    /// Its own TCP/IP statements; they count more than the cluster's.
+    #[serde(default)]
+    pub tcpip: Option<String>,
     #[serde(default)]
     pub vipadynamic: Option<String>,
     /// A file with the block, in place of `vipadynamic`.

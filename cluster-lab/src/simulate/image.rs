@@ -156,7 +156,6 @@ pub(super) struct Image {
     pub stack: Stack,
     pub vipa: Vipa,
     pub incarnation: u64,
-    own: IpAddr,
     linked: bool,
     listeners: BTreeMap<SocketAddr, ListenerId>,
     echoes: BTreeMap<usize, Echo>,
@@ -200,7 +199,6 @@ impl Image {
             stack,
             vipa,
             incarnation,
-            own,
             linked: link.is_some(),
             listeners: BTreeMap::new(),
             echoes: BTreeMap::new(),
@@ -229,7 +227,7 @@ impl Image {
 
     pub fn unlisten(&mut self, now: Instant, address: SocketAddr) {
         if let Some(id) = self.listeners.remove(&address) {
-            self.stack.tcp_mut().close_listener(id);
+            self.stack.tcp_mut().close_listener(now, id);
             self.settle(now);
         }
     }
@@ -282,6 +280,8 @@ impl Image {
                 let mut packet = Packet::copy_of(&bytes[DataHeader::LEN..]);
                 packet.offload = header.offload;
                 match header.direction {
+                    // A connection that this stack keeps in a SYN cookie is in no table yet.
+                    Direction::Inbound if self.stack.returns_cookie(now, &packet) => self.local(now, XCF, packet),
                     Direction::Inbound => {
                         let disposition = self.vipa.route(now, packet, Origin::Xcf { from, header });
                         self.dispose(now, XCF, disposition);
@@ -384,7 +384,7 @@ impl Image {
             }
             Action::Advertise { address, .. } => self.out.push(Output::Route { dvipa: address, here: true }),
             Action::Withdraw { address } => self.out.push(Output::Route { dvipa: address, here: false }),
-            Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, self.own, next_hop),
+            Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, next_hop),
             Action::PeerUp { xcf, incarnation, .. } => self.out.push(Output::PeerUp { xcf, incarnation }),
             Action::Break { address } => {
                 self.stack.tcp_abort_all(now, Some(address));

@@ -1,23 +1,10 @@
 //! Counters, with the names of the TCP MIB (RFC 4022) and, where it has none, of Linux's TcpExt.
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident = $name:literal,)*) => {
-        /// What TCP has counted since it began.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct TcpCounters {
-            $($(#[$doc])* pub $field: u64,)*
-        }
-
-        impl TcpCounters {
-            /// Every counter by its MIB name.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$(($name, self.$field),)*].into_iter()
-            }
-        }
-    };
-}
+use crate::counters::counters;
 
 counters! {
+    /// What TCP has counted since it began.
+    TcpCounters:
     /// SYN_SENT reached from CLOSED.
     active_opens = "tcpActiveOpens",
     /// SYN_RCVD reached from LISTEN.
@@ -38,8 +25,16 @@ counters! {
     out_rsts = "tcpOutRsts",
     /// SYNs dropped, or completed handshakes kept waiting, because an accept queue was full.
     listen_overflows = "ListenOverflows",
-    /// Half-open records that gave way to newer ones.
+    /// Half-open records that gave way to newer ones, and SYNs for which there was no room.
     syn_queue_drops = "TCPReqQFullDrop",
+    /// SYNs answered by a SYN cookie for lack of room.
+    syn_queue_cookies = "TCPReqQFullDoCookies",
+    /// SYN cookies sent.
+    syncookies_sent = "SyncookiesSent",
+    /// SYN cookies that came back.
+    syncookies_recv = "SyncookiesRecv",
+    /// Segments that should have brought one and did not.
+    syncookies_failed = "SyncookiesFailed",
     /// Segments refused by PAWS.
     paws_estab = "PAWSEstab",
     /// Challenge ACKs sent (RFC 5961).
@@ -56,12 +51,20 @@ counters! {
     timeouts = "TCPTimeouts",
     /// Timeouts that turned out spurious (RFC 4015).
     spurious_rtos = "TCPSpuriousRTOs",
+    /// Reductions of the window that were taken back (RFC 4015, RFC 3708).
+    undone = "TCPFullUndo",
+    /// Packet sizes that did not arrive (RFC 4821).
+    mtu_failures = "TCPMTUPFail",
+    /// Larger packet sizes that did.
+    mtu_successes = "TCPMTUPSuccess",
     /// Tail loss probes sent (RFC 8985).
     loss_probes = "TCPLossProbes",
     /// Fast recoveries entered.
     fast_recoveries = "TCPSackRecovery",
     /// Delayed ACKs sent by their timer.
     delayed_acks = "DelayedACKs",
+    /// Segments received with a congestion mark (RFC 3168).
+    delivered_ce = "TCPDeliveredCE",
     /// Keepalive probes sent.
     keepalives = "TCPKeepAlive",
     /// Zero window probes sent.

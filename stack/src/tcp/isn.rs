@@ -25,6 +25,8 @@ enum Purpose {
     SequenceNumber = 1,
     TimestampOffset = 2,
     Port = 3,
+    CookieBase = 4,
+    CookieData = 5,
 }
 
 impl Secrets {
@@ -33,10 +35,15 @@ impl Secrets {
     }
 
     fn hash(&self, purpose: Purpose, local: SocketAddr, remote: SocketAddr) -> u32 {
+        self.hash_with(purpose, local, remote, 0)
+    }
+
+    fn hash_with(&self, purpose: Purpose, local: SocketAddr, remote: SocketAddr, salt: u64) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write_u8(purpose as u8);
         let tuple = FourTuple::new(local, remote);
         tuple.write(&mut hasher);
+        hasher.write_u64(salt);
         // Folding the halves keeps all bits in play.
         let hash = hasher.finish();
         (hash ^ hash >> 32) as u32
@@ -53,6 +60,16 @@ impl Secrets {
     /// time, so that a peer in TIME_WAIT sees timestamps grow from one instance to the next.
     pub(super) fn timestamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
         self.hash(Purpose::TimestampOffset, local, remote)
+    }
+
+    /// Where the SYN cookies of a connection begin (see `cookie.rs`).
+    pub(super) fn cookie_base(&self, (local, remote): (SocketAddr, SocketAddr)) -> u32 {
+        self.hash(Purpose::CookieBase, local, remote)
+    }
+
+    /// What guards the data of a SYN cookie that was made at tick `count`.
+    pub(super) fn cookie_data(&self, (local, remote): (SocketAddr, SocketAddr), irs: SeqNum, count: u32) -> u32 {
+        self.hash_with(Purpose::CookieData, local, remote, u64::from(irs.0) << 32 | u64::from(count))
     }
 
     /// RFC 6056, section 3.3.3: the ports of `range` in an order that depends on the destination;

@@ -7,26 +7,30 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `socket.rs` | the calls of applications |
-//! | `handshake.rs`, `listen.rs` | passive opens: listeners, SYN_RCVD records, accept queues |
+//! | `socket.rs`, `options.rs`, `detail.rs` | the calls of applications |
+//! | `handshake.rs`, `listen.rs`, `cookie.rs` | passive opens: listeners, SYN_RCVD records, SYN cookies, accept queues |
 //! | `conn/` | a connection |
 //! | `time_wait.rs` | what is left of it |
 //! | `send_buffer.rs`, `receive_queue.rs`, `reassembly.rs`, `piece.rs`, `chunk.rs` | bytes |
-//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `congestion/` | loss and rate |
+//! | `scoreboard.rs`, `rack.rs`, `recovery.rs`, `rtt.rs`, `rate.rs`, `congestion/` | loss and rate |
 //! | `demux.rs`, `timer.rs`, `isn.rs`, `reply.rs` | what all share |
 
 mod chunk;
 mod config;
 mod congestion;
 mod conn;
+mod cookie;
 mod counters;
 mod demux;
+mod detail;
 mod event;
 mod handshake;
 mod isn;
 mod listen;
+mod options;
 mod piece;
 mod rack;
+mod rate;
 mod reassembly;
 mod receive_queue;
 mod recovery;
@@ -53,10 +57,11 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 use chunk::ChunkPool;
-pub use config::{CongestionControl, Keepalive, ListenOptions, TcpConfig};
+pub use config::{CongestionControl, Ecn, Keepalive, ListenOptions, SynCookies, TcpConfig, UnknownCongestionControl};
 use conn::{Connection, Context, Turn};
 pub use counters::TcpCounters;
 use demux::{Demux, Slot};
+pub use detail::{ConnDetail, RecoveryState};
 pub use event::{
     CloseReason, ConnId, ConnInfo, ConnectError, FlowEvent, IcmpError, ListenError, ListenerId, ListenerInfo,
     SocketError, State, TcpEvent,
@@ -76,6 +81,8 @@ pub struct Tcp {
     demux: Demux,
     listeners: Slab<Listener>,
     half_open: SynTable,
+    /// Until when a SYN cookie may come back.
+    cookies_until: Instant,
     connections: Slab<Box<Connection>>,
     time_wait: TimeWaitTable,
     timers: TimerQueue,
@@ -98,7 +105,8 @@ impl Tcp {
             secrets: Secrets::new((random.next_u64(), random.next_u64())),
             demux: Demux::new(random.next_u64()),
             listeners: Slab::new(),
-            half_open: SynTable::default(),
+            half_open: SynTable::new(random.next_u64()),
+            cookies_until: Instant::ZERO,
             connections: Slab::new(),
             time_wait: TimeWaitTable::default(),
             timers: TimerQueue::default(),
@@ -118,12 +126,11 @@ impl Tcp {
     pub fn receive(&mut self, now: Instant, segment: Segment, packet: Packet, pool: &mut Pool) {
         self.counters.in_segs += u64::from(segment.pieces);
         match self.demux.find(segment.destination, segment.source) {
-            Some(Slot::Connection(index)) => return self.connection_segment(now, index, &segment, packet, pool),
-            Some(Slot::SynReceived(slot)) => return self.half_open_segment(now, slot, &segment, packet, pool),
-            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment),
-            None => self.unknown_segment(now, &segment, None),
+            Some(Slot::Connection(index)) => self.connection_segment(now, index, &segment, packet, pool),
+            Some(Slot::SynReceived(slot)) => self.half_open_segment(now, slot, &segment, packet, pool),
+            Some(Slot::TimeWait(slot)) => self.time_wait_segment(now, slot, &segment, packet, pool),
+            None => self.unknown_segment(now, &segment, None, packet, pool),
         }
-        pool.give(packet);
     }
 
     fn connection_segment(&mut self, now: Instant, index: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
@@ -133,8 +140,8 @@ impl Tcp {
         self.settle(now, index);
     }
 
-    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment) {
-        let Some(record) = self.time_wait.get_mut(slot) else { return };
+    fn time_wait_segment(&mut self, now: Instant, slot: u32, segment: &Segment, packet: Packet, pool: &mut Pool) {
+        let Some(record) = self.time_wait.get_mut(slot) else { return pool.give(packet) };
         match record.segment_arrives(now, segment, self.config.time_wait) {
             Disposition::Ignored => {}
             Disposition::Answer(answer) => self.replies.push(answer, &mut self.counters),
@@ -143,9 +150,10 @@ impl Tcp {
                     self.remove_time_wait(slot);
                     self.counters.time_wait_reused += 1;
                 }
-                self.unknown_segment(now, segment, Some(iss));
+                return self.unknown_segment(now, segment, Some(iss), packet, pool);
             }
         }
+        pool.give(packet);
     }
 
     fn remove_time_wait(&mut self, slot: u32) {
@@ -208,7 +216,9 @@ impl Tcp {
             return;
         };
         if reply.flags.syn() {
-            reply.options.mss = Some(mss_of(&path, reply.source.is_ipv4()));
+            // What the application wants less than the path takes (TCP_MAXSEG) is in it already.
+            let most = mss_of(&path, reply.source.is_ipv4());
+            reply.options.mss = Some(reply.options.mss.map_or(most, |mss| mss.min(most)));
         }
         transmit(&reply, &[], None, &path, out);
         self.counters.out_segs += 1;
@@ -247,7 +257,7 @@ impl Tcp {
                 return;
             }
             match error {
-                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(mtu),
+                IcmpError::PacketTooBig { mtu } => conn.packet_too_big(now, mtu),
                 // RFC 5927, section 4: hard only while connecting.
                 IcmpError::PortUnreachable if conn.is_connecting() => conn.fail(CloseReason::Refused, memory),
                 IcmpError::PortUnreachable | IcmpError::Soft => {}
@@ -290,6 +300,20 @@ impl Tcp {
     /// All listeners.
     pub fn listeners(&self) -> impl Iterator<Item = ListenerInfo> {
         self.listeners.iter().map(|(_, listener)| listener.info())
+    }
+
+    /// From now on these settings count, for new connections in any case. What a receive buffer may
+    /// grow to stays within what the window scale can say that is offered since the beginning.
+    pub fn configure(&mut self, config: TcpConfig) {
+        let scale_for = self.config.max_receive.max(self.config.scale_for);
+        let most = u32::from(u16::MAX) << self.config.receive_shift();
+        let max_receive = config.max_receive.min(most);
+        self.config = TcpConfig { max_receive, scale_for, ..config };
+    }
+
+    /// A segment was dropped before it could be looked at: wrong checksum or header.
+    pub(crate) fn count_malformed(&mut self) {
+        self.counters.in_errs += 1;
     }
 
     /// What has been counted.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::rtt::Rtt;
-use super::scoreboard::{Record, Scoreboard};
+use super::scoreboard::{Record, Scoreboard, Verdict};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
@@ -25,11 +25,24 @@ pub(super) struct Rack {
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
+    /// The furthest that a range was overtaken, in bytes.
+    extent: u32,
+    /// By how much segments came late that were sent once: what a window would have had to be.
+    lateness: Duration,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
     /// RACK.dsack_round.
     dsack_round: Option<SeqNum>,
+}
+
+/// What one acknowledgment delivers.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    /// RACK.rtt before it.
+    rtt_before: Duration,
+    /// The latest sent of it.
+    latest: Option<(Instant, SeqNum)>,
 }
 
 /// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
@@ -38,27 +51,56 @@ fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
 }
 
 impl Rack {
+    /// An acknowledgment is at hand.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        Arrivals { latest: None, rtt_before: self.rtt }
+    }
+
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
     /// was made before the range was sent last.
-    pub(super) fn delivered(&mut self, now: Instant, record: &Record, rtt: &Rtt, echo_is_older: bool) {
+    pub(super) fn delivered(
+        &mut self,
+        now: Instant,
+        record: &Record,
+        rtt: &Rtt,
+        echo_is_older: bool,
+        this_time: &mut Arrivals,
+    ) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.
         if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
             return;
         }
-        if self.latest.is_none_or(|latest| sent_after((record.sent_at, record.end), latest)) {
-            self.latest = Some((record.sent_at, record.end));
+        // In the order in which they were sent: the last one's RTT counts, even if something that was
+        // sent later was delivered before.
+        let sent = (record.sent_at, record.end);
+        if this_time.latest.is_none_or(|other| sent_after(sent, other)) {
+            this_time.latest = Some(sent);
             self.rtt = sample;
+        }
+        if self.latest.is_none_or(|latest| sent_after(sent, latest)) {
+            self.latest = Some(sent);
         }
         // Step 3.
         match self.highest {
             Some(highest) if record.end.before(highest) => {
                 if !record.retransmitted {
                     self.reordering_seen = true;
+                    self.extent = self.extent.max(highest - record.start);
+                    let late = sample.saturating_sub(this_time.rtt_before);
+                    if late > self.lateness / 2 {
+                        self.lateness = self.lateness.max(late);
+                        self.persist = REO_WND_PERSIST;
+                    }
                 }
             }
             _ => self.highest = Some(record.end),
         }
+    }
+
+    /// The furthest that a segment was overtaken by others, in bytes.
+    pub(super) fn reordering(&self) -> u32 {
+        self.extent
     }
 
     /// A DSACK came: the window was too small (step 4).
@@ -78,6 +120,7 @@ impl Rack {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
             self.extra_mult = 0;
+            self.lateness = Duration::ZERO;
         }
     }
 
@@ -87,10 +130,13 @@ impl Rack {
         }
         let minimum = rtt.minimum().unwrap_or_default();
         let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
+        // What was seen tells more than a part of the smallest RTT, which itself may be that of a
+        // segment that overtook all others.
+        let window = window.max(self.lateness + self.lateness / 8);
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
-    /// Step 5: takes for lost what was sent long enough before the latest delivery. Returns the
+    /// Step 5: takes for lost what was sent long enough before the latest arrivals. Returns the
     /// bytes, and when to look again.
     pub(super) fn detect(
         &self,
@@ -103,16 +149,17 @@ impl Rack {
         let Some(latest) = self.latest else { return (0, None) };
         let window = self.reordering_window(rtt, in_recovery, board.sacked() / mss.max(1));
         let mut again: Option<Instant> = None;
-        let bytes = board.mark_lost(|record| {
+        let bytes = board.judge(|record| {
             if !sent_after(latest, (record.sent_at, record.end)) {
-                return false;
+                // What follows one that was sent once was sent first after it, and so again.
+                return if record.retransmitted { Verdict::Kept } else { Verdict::Over };
             }
             let due = record.sent_at + self.rtt + window;
             if due <= now {
-                return true;
+                return Verdict::Lost;
             }
             again = Some(again.map_or(due, |again| again.max(due)));
-            false
+            Verdict::Kept
         });
         (bytes, again.map(|due| due.max(now + MIN_TIMER)))
     }

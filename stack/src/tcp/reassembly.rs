@@ -51,6 +51,20 @@ impl Reassembly {
         &self.sack
     }
 
+    /// The first stretch of bytes here that begins before `end`, as far as that.
+    pub(super) fn first_before(&self, end: SeqNum) -> Option<SeqRange> {
+        let first = self.blocks.front().filter(|first| first.start.before(end))?;
+        let mut stretch = SeqRange { start: first.start, end: first.end() };
+        for block in self.blocks.iter().skip(1).take_while(|block| block.start.before(end)) {
+            if block.start != stretch.end {
+                break;
+            }
+            stretch.end = block.end();
+        }
+        stretch.end = stretch.end.earliest(end);
+        Some(stretch)
+    }
+
     /// Takes in a packet that holds nothing but payload, the first byte of which is `start`.
     /// Bytes that are here already stay as they are. What would take the memory over `budget`
     /// is left out: nobody was told that it came.

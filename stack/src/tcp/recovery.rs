@@ -1,7 +1,8 @@
 //! Where a connection stands in repairing losses: fast recovery with proportional rate reduction
-//! (RFC 6937), recovery after a timeout, and what undoes either (RFC 4015).
+//! (RFC 6937), recovery after a timeout, and what undoes either (RFC 4015, RFC 3708).
 
 use crate::seq::SeqNum;
+use crate::wire::tcp::SeqRange;
 
 /// The phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,17 @@ impl ProportionalRate {
     }
 }
 
+/// Where F-RTO stands after a timeout (RFC 5682).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forward {
+    /// The timeout is taken for right, or there was none.
+    Off,
+    /// The first segment was sent again; nothing came since.
+    Waiting,
+    /// That many new segments may go before anything else is sent again.
+    Trying(u8),
+}
+
 /// A tail loss probe that is out (RFC 8985, section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TailProbe {
@@ -62,8 +74,38 @@ pub(super) struct TailProbe {
 pub(super) struct Undo {
     /// Congestion window and threshold before it.
     pub(super) windows: (u32, u32),
-    /// TSval of the first retransmission, once it was sent: an older echo is for the original.
+    /// SND.UNA at that time: what is below says nothing.
+    pub(super) start: SeqNum,
+    /// TSval of the first retransmission, once it was sent and as long as no acknowledgment has
+    /// moved on: an older echo is for the original.
     pub(super) retransmitted: Option<u32>,
+    /// Bytes retransmitted, less those that a DSACK told of: none left, none was needed (RFC 3708).
+    pub(super) needed: Option<u32>,
+}
+
+impl Undo {
+    pub(super) fn new(windows: (u32, u32), start: SeqNum) -> Self {
+        Undo { windows, start, retransmitted: None, needed: None }
+    }
+
+    /// `bytes` were sent again, with this TSval if there are timestamps.
+    pub(super) fn sent_again(&mut self, bytes: u32, stamp: Option<u32>) {
+        if self.needed.is_none() {
+            self.retransmitted = stamp;
+        }
+        self.needed = Some(self.needed.unwrap_or(0).saturating_add(bytes));
+    }
+
+    /// A DSACK came. Says whether by now all that was sent again had arrived before.
+    pub(super) fn duplicate(&mut self, range: SeqRange) -> bool {
+        match &mut self.needed {
+            Some(needed) if range.start.after_eq(self.start) && *needed > 0 => {
+                *needed = needed.saturating_sub(range.end - range.start);
+                *needed == 0
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The state.
@@ -73,6 +115,9 @@ pub(super) struct Recovery {
     /// SND.NXT when the phase began: acknowledged, the phase is over.
     pub(super) recover: SeqNum,
     pub(super) undo: Option<Undo>,
+    pub(super) forward: Forward,
+    /// Fast recovery is for a congestion mark: nothing is known to be lost (RFC 3168).
+    pub(super) marked: bool,
     /// Duplicate acknowledgments in a row, without SACK.
     pub(super) duplicates: u32,
     /// Bytes that they stand for.
@@ -82,7 +127,16 @@ pub(super) struct Recovery {
 
 impl Recovery {
     pub(super) fn new(iss: SeqNum) -> Self {
-        Recovery { phase: Phase::Open, recover: iss, undo: None, duplicates: 0, duplicate_bytes: 0, probe: None }
+        Recovery {
+            phase: Phase::Open,
+            recover: iss,
+            undo: None,
+            forward: Forward::Off,
+            marked: false,
+            duplicates: 0,
+            duplicate_bytes: 0,
+            probe: None,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {

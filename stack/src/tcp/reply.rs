@@ -9,7 +9,7 @@ use crate::packet::{Checksum, Offload, SegmentKind, Segmentation};
 use crate::seq::SeqNum;
 use crate::wire::checksum;
 use crate::wire::ip::{self, protocol};
-use crate::wire::tcp::{CHECKSUM_OFFSET, Flags, MAX_HEADER, MIN_HEADER, Options, Segment};
+use crate::wire::tcp::{CHECKSUM_OFFSET, Codepoint, Flags, MAX_HEADER, MIN_HEADER, Options, Segment};
 
 /// Hop limit of what this stack sends.
 const HOP_LIMIT: u8 = 64;
@@ -58,6 +58,7 @@ impl Replies {
             options: Options::default(),
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         };
         self.push(answer, counters);
     }
@@ -97,7 +98,7 @@ pub(super) fn transmit(segment: &Segment, payload: &[&[u8]], piece: Option<u16>,
         destination,
         protocol: protocol::TCP,
         hop_limit: HOP_LIMIT,
-        traffic_class: 0,
+        traffic_class: segment.ecn as u8,
         identification: 0,
         dont_fragment: true,
         payload_len: transport_len,

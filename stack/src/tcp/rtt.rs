@@ -49,6 +49,16 @@ impl Rtt {
         (self.smoothed != 0).then(|| Duration::from_nanos(self.smoothed))
     }
 
+    /// RTTVAR.
+    pub(super) fn variance(&self) -> Duration {
+        Duration::from_nanos(self.variance)
+    }
+
+    /// Doublings of the timeout.
+    pub(super) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
     /// The smallest RTT of late, once there is a sample.
     pub(super) fn minimum(&self) -> Option<Duration> {
         (self.minimum != u64::MAX).then(|| Duration::from_nanos(self.minimum))

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::rate::SentState;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::SeqRange;
@@ -9,7 +10,7 @@ use crate::wire::tcp::SeqRange;
 /// Most records. A peer whose SACK blocks would cut finer is not followed further.
 const MAX_RECORDS: usize = 16_384;
 /// Places that an idle connection may keep.
-const IDLE_CAPACITY: usize = 4;
+const IDLE_CAPACITY: usize = 2;
 
 /// What is known of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,15 @@ enum Fate {
     Sacked,
 }
 
+/// What is to become of a range in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Lost,
+    Kept,
+    /// Kept, and so is all that follows.
+    Over,
+}
+
 /// A range that was sent at one time: a segment, a super-segment, or a burst of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
@@ -27,11 +37,13 @@ pub(super) struct Record {
     pub(super) end: SeqNum,
     pub(super) sent_at: Instant,
     pub(super) retransmitted: bool,
+    /// For congestion control that models the path.
+    pub(super) state: SentState,
     fate: Fate,
 }
 
 impl Record {
-    fn len(&self) -> u32 {
+    pub(super) fn len(&self) -> u32 {
         self.end - self.start
     }
 }
@@ -51,14 +63,30 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
+    /// When the first range was sent last.
+    pub(super) fn first_sent_at(&self) -> Option<Instant> {
+        self.records.front().map(|first| first.sent_at)
+    }
+
+    /// Length of the first range; zero if there is none.
+    pub(super) fn first_len(&self) -> u32 {
+        self.records.front().map_or(0, Record::len)
+    }
+
     /// Bytes that SACK blocks cover.
     pub(super) fn sacked(&self) -> u32 {
         self.sacked
     }
 
-    #[cfg(test)]
-    fn lost(&self) -> u32 {
+    /// Bytes that are taken for lost and not sent again.
+    pub(super) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    /// Bytes that were sent again and have not arrived, as far as is known.
+    pub(super) fn retransmitted_bytes(&self) -> u32 {
+        let again = self.records.iter().filter(|record| record.retransmitted && record.fate == Fate::InFlight);
+        again.map(Record::len).sum()
     }
 
     /// Bytes between SND.UNA and SND.NXT.
@@ -75,7 +103,7 @@ impl Scoreboard {
     }
 
     /// Notes new data.
-    pub(super) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+    pub(super) fn sent(&mut self, start: SeqNum, end: SeqNum, now: Instant, state: SentState) {
         if let Some(last) = self.records.back_mut()
             && last.sent_at == now
             && last.fate == Fate::InFlight
@@ -84,7 +112,7 @@ impl Scoreboard {
             last.end = end;
             return;
         }
-        self.records.push_back(Record { start, end, sent_at: now, retransmitted: false, fate: Fate::InFlight });
+        self.records.push_back(Record { start, end, sent_at: now, retransmitted: false, state, fate: Fate::InFlight });
     }
 
     /// Drops what is before `una`; tells of each range that was not sacked before. Returns bytes
@@ -112,7 +140,7 @@ impl Scoreboard {
             }
         }
         if self.records.is_empty() && self.records.capacity() > IDLE_CAPACITY {
-            self.records = VecDeque::new();
+            self.records = VecDeque::with_capacity(IDLE_CAPACITY);
         }
         bytes
     }
@@ -180,9 +208,19 @@ impl Scoreboard {
 
     /// Takes for lost each range in flight for which `lost` says so. Returns the bytes.
     pub(super) fn mark_lost(&mut self, mut lost: impl FnMut(&Record) -> bool) -> u32 {
+        self.judge(|record| if lost(record) { Verdict::Lost } else { Verdict::Kept })
+    }
+
+    /// The same, until `verdict` says that there is nothing more to judge.
+    pub(super) fn judge(&mut self, mut verdict: impl FnMut(&Record) -> Verdict) -> u32 {
         let mut bytes = 0;
         for record in &mut self.records {
-            if record.fate == Fate::InFlight && lost(record) {
+            if record.fate == Fate::InFlight {
+                match verdict(record) {
+                    Verdict::Lost => {}
+                    Verdict::Kept => continue,
+                    Verdict::Over => break,
+                }
                 record.fate = Fate::Lost;
                 self.lost_from =
                     if self.lost == 0 && bytes == 0 { record.start } else { self.lost_from.earliest(record.start) };
@@ -215,11 +253,11 @@ impl Scoreboard {
     }
 
     /// Notes that a range, whole or the first part of one record, was sent again.
-    pub(super) fn retransmitted(&mut self, range: SeqRange, now: Instant) {
+    pub(super) fn retransmitted(&mut self, range: SeqRange, now: Instant, state: SentState) {
         let index = self.records.partition_point(|record| record.end.before_eq(range.start));
         let Some(record) = self.records.get(index).copied() else { return };
         if record.start.before(range.start) && self.split(index, range.start) {
-            return self.retransmitted(range, now);
+            return self.retransmitted(range, now, state);
         }
         if record.end.after(range.end) {
             // Without room for one more record all of this one counts as sent again; what of it
@@ -233,6 +271,7 @@ impl Scoreboard {
         }
         record.retransmitted = true;
         record.sent_at = now;
+        record.state = state;
     }
 
     /// Forgets all SACK information: the receiver has gone back on it (RFC 2018, section 8).
@@ -289,15 +328,15 @@ mod tests {
     #[test]
     fn a_block_cuts_a_super_segment() {
         let mut board = Scoreboard::default();
-        board.sent(SeqNum(0), SeqNum(60_000), Instant::from_millis(1));
+        board.sent(SeqNum(0), SeqNum(60_000), Instant::from_millis(1), SentState::default());
         assert_eq!(board.sack(range(1000, 2000), |_| {}), 1000);
         assert_eq!(board.sack(range(1000, 3000), |_| {}), 1000);
         assert_eq!((board.in_flight(), board.sacked()), (58_000, 2000));
         assert_eq!(board.mark_lost(|record| record.end.before(SeqNum(3000))), 1000);
         assert_eq!(board.next_lost(), Some(range(0, 1000)));
-        board.retransmitted(range(0, 600), Instant::from_millis(2));
+        board.retransmitted(range(0, 600), Instant::from_millis(2), SentState::default());
         assert_eq!(board.next_lost(), Some(range(600, 1000)));
-        board.retransmitted(range(600, 1000), Instant::from_millis(2));
+        board.retransmitted(range(600, 1000), Instant::from_millis(2), SentState::default());
         assert_eq!(board.next_lost(), None);
         assert_eq!(board.in_flight(), 58_000);
         let mut seen = Vec::new();
@@ -339,7 +378,7 @@ mod tests {
                 let now = Instant::from_millis(tick as u64);
                 match step {
                     Step::Send(len) => {
-                        board.sent(nxt, nxt + len, now);
+                        board.sent(nxt, nxt + len, now, SentState::default());
                         nxt += len;
                     }
                     Step::Ack(len) => {
@@ -356,7 +395,7 @@ mod tests {
                     Step::LoseFirst(len) => board.mark_first_lost(len),
                     Step::Resend(len) => {
                         if let Some(lost) = board.next_lost() {
-                            board.retransmitted(SeqRange { end: lost.end.earliest(lost.start + len), ..lost }, now);
+                            board.retransmitted(SeqRange { end: lost.end.earliest(lost.start + len), ..lost }, now, SentState::default());
                         }
                     }
                     Step::Renege => board.renege(),

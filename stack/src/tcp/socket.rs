@@ -1,11 +1,10 @@
 //! The calls of applications (RFC 9293, section 3.9.1).
 
-use core::time::Duration;
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Tcp;
-use super::config::{Keepalive, ListenOptions};
+use super::config::ListenOptions;
 use super::conn::Connection;
 use super::demux::Slot;
 use super::event::{ConnId, ConnectError, FlowEvent, ListenError, ListenerId, SocketError, State};
@@ -39,6 +38,14 @@ impl Tcp {
         Ok(ListenerId { index, generation })
     }
 
+    /// Changes the settings of a listener, for the SYNs that come from now on.
+    pub fn set_listen_options(&mut self, id: ListenerId, options: ListenOptions) {
+        let listener = self.listeners.get_mut(id.index as usize).filter(|found| found.generation == id.generation);
+        if let Some(listener) = listener {
+            listener.options = options;
+        }
+    }
+
     /// The next connection that was established; `None` if there is none, and then an event tells
     /// of the next.
     pub fn accept(&mut self, id: ListenerId) -> Option<ConnId> {
@@ -48,22 +55,21 @@ impl Tcp {
         next
     }
 
-    /// Stops listening. Connections that were accepted live on (R7); those that wait are reset.
-    pub fn close_listener(&mut self, id: ListenerId) {
+    /// Stops listening. Connections that were accepted live on (R7); those that wait are reset, and
+    /// half-open ones are forgotten.
+    pub fn close_listener(&mut self, now: Instant, id: ListenerId) {
         if self.listeners.get(id.index as usize).is_none_or(|found| found.generation != id.generation) {
             return;
         }
         let listener = self.listeners.remove(id.index as usize);
         self.demux.unlisten(listener.address, listener.port);
         for slot in self.half_open.of_listener(&listener) {
-            if let Some(record) = self.half_open.get(slot) {
-                self.replies.push(record.reset(), &mut self.counters);
-            }
+            // Their peers hear of it when they go on (RFC 9293, 3.10.7.1).
             self.remove_half_open(slot);
         }
         for conn in listener.accept_queue {
             // What they have received is freed, not kept in a pool.
-            self.abort_connection(conn, &mut Pool::new(0));
+            self.abort_connection(now, conn, &mut Pool::new(0));
         }
         self.flow(FlowEvent::Unlistening { address: listener.address, port: listener.port });
     }
@@ -122,10 +128,24 @@ impl Tcp {
     /// # Errors
     /// As [`send`](Tcp::send).
     pub fn send_vectored(&mut self, now: Instant, id: ConnId, data: &[IoSlice<'_>]) -> Result<usize, SocketError> {
+        self.send_more(now, id, data, false)
+    }
+
+    /// The same; with `more` (MSG_MORE) what makes no full segment waits for what follows.
+    ///
+    /// # Errors
+    /// As [`send`](Tcp::send).
+    pub fn send_more(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        data: &[IoSlice<'_>],
+        more: bool,
+    ) -> Result<usize, SocketError> {
         self.find(id)?;
         // Nothing is received here: no buffer goes back to a pool.
         let mut pool = Pool::new(0);
-        let sent = self.with_connection(id.index, &mut pool, |conn, _, memory| conn.send_call(now, data, memory));
+        let sent = self.with_connection(id.index, &mut pool, |conn, _, memory| conn.send_call(now, data, more, memory));
         self.settle(now, id.index);
         sent.unwrap_or(Err(SocketError::Unknown))
     }
@@ -163,8 +183,8 @@ impl Tcp {
     }
 
     /// ABORT: releases the handle, drops what was sent, and resets the peer.
-    pub fn abort(&mut self, _now: Instant, id: ConnId, pool: &mut Pool) {
-        self.abort_connection(id, pool);
+    pub fn abort(&mut self, now: Instant, id: ConnId, pool: &mut Pool) {
+        self.abort_connection(now, id, pool);
     }
 
     /// ABORT of every connection; with an address only of those that have it as their own.
@@ -176,64 +196,15 @@ impl Tcp {
         ids.into_iter().for_each(|id| self.abort(now, id, pool));
     }
 
-    fn abort_connection(&mut self, id: ConnId, pool: &mut Pool) {
+    fn abort_connection(&mut self, now: Instant, id: ConnId, pool: &mut Pool) {
         let Ok(conn) = self.find(id) else { return };
         let detached = conn.detached;
-        self.with_connection(id.index, pool, |conn, cx, memory| conn.abort_call(cx, memory));
+        self.with_connection(id.index, pool, |conn, cx, memory| conn.abort_call(now, cx, memory));
         if detached {
             self.connections.remove(id.index as usize);
         } else {
             self.leave(id.index);
         }
-    }
-
-    /// TCP_NODELAY: small segments do not wait for acknowledgments (RFC 9293, 3.7.4).
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_nodelay(&mut self, now: Instant, id: ConnId, nodelay: bool) -> Result<(), SocketError> {
-        self.find_mut(id)?.nodelay = nodelay;
-        // What was held back may go.
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// Whether TCP_NODELAY is set.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn nodelay(&self, id: ConnId) -> Result<bool, SocketError> {
-        Ok(self.find(id)?.nodelay)
-    }
-
-    /// Keepalive (RFC 9293, 3.8.4); `None` turns it off.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_keepalive(&mut self, now: Instant, id: ConnId, keepalive: Option<Keepalive>) -> Result<(), SocketError> {
-        self.find_mut(id)?.set_keepalive(now, keepalive);
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// How long data may stay without acknowledgment before the connection fails (RFC 5482).
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_user_timeout(&mut self, now: Instant, id: ConnId, limit: Option<Duration>) -> Result<(), SocketError> {
-        self.find_mut(id)?.set_user_timeout(now, limit);
-        self.settle(now, id.index);
-        Ok(())
-    }
-
-    /// What [`close`](Tcp::close) leaves for delivery: `None` as long as it takes, zero nothing (a
-    /// RST goes), else that long, then a RST.
-    ///
-    /// # Errors
-    /// If the handle was released.
-    pub fn set_linger(&mut self, id: ConnId, linger: Option<Duration>) -> Result<(), SocketError> {
-        self.find_mut(id)?.linger = linger;
-        Ok(())
     }
 
     /// Our side of a connection.
@@ -260,13 +231,13 @@ impl Tcp {
         Ok(self.find(id)?.state)
     }
 
-    fn find(&self, id: ConnId) -> Result<&Connection, SocketError> {
+    pub(super) fn find(&self, id: ConnId) -> Result<&Connection, SocketError> {
         let conn = self.connections.get(id.index as usize);
         let conn = conn.filter(|conn| conn.generation == id.generation && conn.held);
         conn.map(|conn| &**conn).ok_or(SocketError::Unknown)
     }
 
-    fn find_mut(&mut self, id: ConnId) -> Result<&mut Connection, SocketError> {
+    pub(super) fn find_mut(&mut self, id: ConnId) -> Result<&mut Connection, SocketError> {
         let conn = self.connections.get_mut(id.index as usize);
         let conn = conn.filter(|conn| conn.generation == id.generation && conn.held);
         conn.map(|conn| &mut **conn).ok_or(SocketError::Unknown)

@@ -8,7 +8,7 @@ use slab::Slab;
 use super::conn::TimestampState;
 use crate::seq::SeqNum;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Codepoint, Flags, Options, Segment};
 use core::time::Duration;
 
 /// One ACK in this time to segments that are not acceptable.
@@ -121,6 +121,7 @@ impl TimeWait {
             options: Options { timestamps: self.timestamps.map(|state| state.option(now)), ..Options::default() },
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use thiserror::Error;
 
-use super::checksum;
+use super::extension::{self, Problem};
+use super::{checksum, options};
 
 /// Why bytes are no IP packet that this stack takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -45,6 +46,31 @@ pub struct Datagram {
     pub fragment_offset: u32,
     /// Where the payload lies in the packet. What follows is padding of the link.
     pub payload: Range<usize>,
+    /// The field that says `protocol`.
+    pub protocol_at: usize,
+    /// Of an IPv6 fragment, the field that names its Fragment header.
+    pub fragment_named_at: usize,
+    /// What is wrong with the options or extension headers.
+    pub fault: Option<Fault>,
+}
+
+/// The packet is whole, but it goes no further; its source may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// In IPv4 options.
+    V4(options::Fault),
+    /// In IPv6 extension headers.
+    V6(Problem),
+}
+
+impl Fault {
+    /// Whether routers mind it, not only the destination.
+    pub fn on_path(&self) -> bool {
+        match self {
+            Fault::V4(_) => true,
+            Fault::V6(problem) => problem.on_path,
+        }
+    }
 }
 
 impl Datagram {
@@ -89,27 +115,34 @@ impl Datagram {
             more_fragments: header.more_fragments(),
             fragment_offset: u32::from(header.fragments_offset().value()) * 8,
             payload: length..total,
+            protocol_at: 9,
+            fragment_named_at: 0,
+            fault: (length > 20).then(|| options::check(header.slice()).err().map(Fault::V4)).flatten(),
         })
     }
 
-    /// Extension headers are not walked yet: their numbers stand as the protocol.
     fn parse_v6(packet: &[u8]) -> Result<Datagram, Malformed> {
         let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Malformed::Header)?;
         let total = 40 + usize::from(header.payload_length());
         if total > packet.len() {
             return Err(Malformed::Truncated);
         }
+        let chain = extension::walk(&packet[..total]).ok_or(Malformed::Header)?;
+        let fragment = chain.fragment;
         Ok(Datagram {
             source: header.source_addr().into(),
             destination: header.destination_addr().into(),
-            protocol: header.next_header().0,
+            protocol: chain.protocol,
             hop_limit: header.hop_limit(),
             traffic_class: header.traffic_class(),
-            identification: 0,
+            identification: fragment.map_or(0, |fragment| fragment.identification),
             dont_fragment: true,
-            more_fragments: false,
-            fragment_offset: 0,
-            payload: 40..total,
+            more_fragments: fragment.is_some_and(|fragment| fragment.more),
+            fragment_offset: fragment.map_or(0, |fragment| fragment.offset),
+            payload: chain.at..total,
+            protocol_at: chain.named_at,
+            fragment_named_at: fragment.map_or(0, |fragment| fragment.named_at),
+            fault: chain.problem.map(Fault::V6),
         })
     }
 }

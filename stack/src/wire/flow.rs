@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::extension::{self, header};
 use super::ip::protocol;
 use super::tcp::Flags;
 use crate::seq::SeqNum;
@@ -31,6 +32,31 @@ fn u16_at(packet: &[u8], at: usize) -> Option<u16> {
     bytes(packet, at).map(u16::from_be_bytes)
 }
 
+/// RFC 8200, section 4: what is behind the extension headers, where, and of a fragment its offset.
+/// A packet that an ICMP error quotes may be cut anywhere.
+fn skip(packet: &[u8]) -> Option<(u8, usize, Option<u16>)> {
+    let (mut next, mut at, mut offset) = (*packet.get(6)?, 40, None);
+    for _ in 0..extension::MAX_HEADERS {
+        let length = match next {
+            header::HOP_BY_HOP | header::ROUTING | header::DESTINATION => usize::from(*packet.get(at + 1)?) * 8 + 8,
+            header::FRAGMENT => {
+                let field = u16_at(packet, at + 2)?;
+                // An atomic fragment is a whole datagram (RFC 6946); what it is within the datagram's
+                // first fragment is not known yet.
+                offset = offset.or((field & 0xfff9 != 0).then_some(field & 0xfff8));
+                8
+            }
+            _ => break,
+        };
+        next = *packet.get(at)?;
+        at += length;
+        if offset.is_some_and(|offset| offset != 0) {
+            break;
+        }
+    }
+    Some((next, at, offset))
+}
+
 impl Flow {
     /// Looks into `packet`; `None` if it is no IP packet, or too short for what it should hold.
     pub fn peek(packet: &[u8]) -> Option<Flow> {
@@ -54,7 +80,8 @@ impl Flow {
                     let destination: [u8; 16] = bytes(packet, 24)?;
                     let source = Ipv6Addr::from(source).into();
                     let destination = Ipv6Addr::from(destination).into();
-                    (source, destination, packet[6], 40, false, false)
+                    let (protocol, at, offset) = skip(packet)?;
+                    (source, destination, protocol, at, offset.is_some(), offset.is_some_and(|offset| offset != 0))
                 }
                 _ => return None,
             };
@@ -78,5 +105,24 @@ impl Flow {
             flow.flags = Flags(*packet.get(at + 13)?);
         }
         Some(flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a first fragment (RFC 8200, section 4.5) with an atomic one (RFC 6946) in it
+    /// is a fragment.
+    #[test]
+    fn an_atomic_fragment_in_a_first_one_changes_nothing() {
+        let mut packet = vec![0; 40];
+        (packet[0], packet[6]) = (0x60, header::FRAGMENT);
+        packet.extend_from_slice(&[header::FRAGMENT, 0, 0, 1, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[protocol::UDP, 0, 0, 0, 0, 0, 0, 9]);
+        packet.extend_from_slice(&[0, 7, 0, 9, 0, 8, 0, 0]);
+        let flow = Flow::peek(&packet).unwrap();
+        assert!(flow.fragment);
+        assert_eq!((flow.protocol, flow.source.port(), flow.destination.port()), (protocol::UDP, 7, 9));
     }
 }

@@ -96,6 +96,15 @@ pub fn decrement_hop_limit(packet: &mut [u8]) {
     }
 }
 
+/// Sets the codepoint "congestion experienced" (RFC 3168, section 5), for whoever then sets the
+/// checksum anew.
+///
+/// # Panics
+/// If `header` is shorter than two bytes: the caller has read it.
+pub fn mark(header: &mut [u8]) {
+    header[1] |= if header[0] >> 4 == 4 { 0x03 } else { 0x30 };
+}
+
 /// Makes an IPv4 header one of a fragment: `offset` and `length` in bytes of payload.
 ///
 /// # Panics

@@ -2,8 +2,10 @@
 
 pub mod checksum;
 pub mod datagram;
+pub mod extension;
 pub mod flow;
 pub mod ip;
+pub mod options;
 pub mod segment;
 pub mod tcp;
 

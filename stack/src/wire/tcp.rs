@@ -110,6 +110,32 @@ impl fmt::Debug for Flags {
     }
 }
 
+/// The two bits of congestion notification in an IP header (RFC 3168, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codepoint {
+    /// The sender does not take marks.
+    #[default]
+    NotEct = 0,
+    /// The sender takes marks (of the low-latency kind: RFC 9331).
+    Ect1 = 1,
+    /// The sender takes marks.
+    Ect0 = 2,
+    /// Congestion experienced.
+    Ce = 3,
+}
+
+impl Codepoint {
+    /// From the byte that holds DSCP and ECN.
+    pub const fn of(traffic_class: u8) -> Codepoint {
+        match traffic_class & 3 {
+            0 => Codepoint::NotEct,
+            1 => Codepoint::Ect1,
+            2 => Codepoint::Ect0,
+            _ => Codepoint::Ce,
+        }
+    }
+}
+
 /// The timestamps option (RFC 7323, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamps {
@@ -152,6 +178,19 @@ impl SackBlocks {
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Puts them in the order of sequence space.
+    pub fn sort(&mut self) {
+        let blocks = &mut self.blocks[..usize::from(self.count)];
+        for at in 1..blocks.len() {
+            for place in (1..=at).rev() {
+                if !blocks[place].start.before(blocks[place - 1].start) {
+                    break;
+                }
+                blocks.swap(place, place - 1);
+            }
+        }
     }
 
     /// Keeps only the first `count`.
@@ -314,12 +353,14 @@ pub struct Segment {
     pub payload: Range<usize>,
     /// Segments on the wire that this one stands for: 1, or more for a super-segment.
     pub pieces: u32,
+    /// What the IP header says of congestion.
+    pub ecn: Codepoint,
 }
 
 impl Segment {
     /// Reads a segment from the transport part of a packet, which begins `offset` bytes into the
-    /// packet. `piece` is the payload size of each piece if the packet is a super-segment.
-    /// The checksum is the caller's to verify.
+    /// packet. `piece` is the payload size of each piece if the packet is a super-segment. What
+    /// the IP header says is left out: [`ecn`](Segment::ecn). The checksum is the caller's to verify.
     ///
     /// # Errors
     /// If the header is cut short or contradicts itself.
@@ -351,6 +392,7 @@ impl Segment {
             options: if header_len == MIN_HEADER { Options::default() } else { Options::parse(header.options()) },
             payload: offset + header_len..offset + transport.len(),
             pieces: u32::try_from(pieces).unwrap_or(u32::MAX),
+            ecn: Codepoint::NotEct,
         })
     }
 
@@ -420,6 +462,7 @@ mod tests {
             options,
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 

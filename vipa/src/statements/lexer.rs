@@ -11,14 +11,16 @@ pub struct Position {
 
 /// A word and where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<'a> {
+pub struct Word<'a> {
+    /// The word.
     pub text: &'a str,
+    /// Its place.
     pub at: Position,
 }
 
 /// Splits `text` into words: blanks, line ends and commas separate them, `;` starts a comment.
 /// Also tells where the text ends.
-pub(super) fn words(text: &str) -> (Vec<Word<'_>>, Position) {
+pub fn words(text: &str) -> (Vec<Word<'_>>, Position) {
     let mut words = Vec::new();
     let mut line = 1;
     for (index, content) in text.split('\n').enumerate() {
@@ -43,7 +45,7 @@ pub(super) fn words(text: &str) -> (Vec<Word<'_>>, Position) {
 
 /// Whether `word` is `keyword` or an abbreviation of it: `keyword` is written as z/OS documents
 /// it, its capital letters being the shortest form.
-pub(super) fn matches(word: &str, keyword: &str) -> bool {
+pub fn matches(word: &str, keyword: &str) -> bool {
     let shortest = keyword.chars().take_while(|letter| !letter.is_ascii_lowercase()).count();
     word.len() >= shortest
         && word.len() <= keyword.len()

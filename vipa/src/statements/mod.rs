@@ -9,7 +9,7 @@ mod parser;
 use std::fmt;
 use std::net::IpAddr;
 
-pub use lexer::Position;
+pub use lexer::{Position, Word, matches, words};
 use thiserror::Error;
 
 use crate::definitions::{Definitions, Method, Moveable, Ports, Targets};
@@ -61,13 +61,14 @@ pub fn obey(
     parser::parse(text, symbol, known).map(|(definitions, _)| definitions)
 }
 
-fn mask(address: IpAddr, prefix: u8) -> String {
+/// A DVIPA with its mask before it, or behind it the length of its prefix, as IPv6 has it.
+fn placed(address: IpAddr, prefix: u8) -> String {
     match address {
-        IpAddr::V4(_) => {
+        IpAddr::V4(v4) => {
             let bits = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
-            std::net::Ipv4Addr::from_bits(bits).to_string()
+            format!("{} {v4}", std::net::Ipv4Addr::from_bits(bits))
         }
-        IpAddr::V6(_) => prefix.to_string(),
+        IpAddr::V6(v6) => format!("{v6}/{prefix}"),
     }
 }
 
@@ -83,19 +84,19 @@ impl fmt::Display for Definitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "VIPADYNAMIC")?;
         for define in &self.defines {
-            let (mask, how) = (mask(define.address, define.prefix), moveable(define.moveable));
-            writeln!(f, "  VIPADEFINE {how} {mask} {}", define.address)?;
+            let (place, how) = (placed(define.address, define.prefix), moveable(define.moveable));
+            writeln!(f, "  VIPADEFINE {how} {place}")?;
         }
         for backup in &self.backups {
             write!(f, "  VIPABACKUP {}", backup.rank)?;
-            if let Some((how, prefix)) = backup.create {
-                write!(f, " {} {}", moveable(how), mask(backup.address, prefix))?;
+            match backup.create {
+                Some((how, prefix)) => writeln!(f, " {} {}", moveable(how), placed(backup.address, prefix))?,
+                None => writeln!(f, " {}", backup.address)?,
             }
-            writeln!(f, " {}", backup.address)?;
         }
         for range in &self.ranges {
             let how = if range.disruptive { "DISRUPTIVE" } else { "NONDISRUPTIVE" };
-            writeln!(f, "  VIPARANGE MOVEABLE {how} {} {}", mask(range.address, range.prefix), range.address)?;
+            writeln!(f, "  VIPARANGE MOVEABLE {how} {}", placed(range.address, range.prefix))?;
         }
         for distribute in &self.distributes {
             write!(f, "  VIPADISTRIBUTE")?;

@@ -1,6 +1,8 @@
 //! The parser. It goes on after an error where that makes sense, to find the next one too.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod addresses;
+
+use std::net::IpAddr;
 
 use super::lexer::{Position, Word, matches, words};
 use super::{Places, StatementError};
@@ -29,6 +31,7 @@ pub(super) fn parse(
         next: 0,
         end,
         symbol,
+        interfaces: Vec::new(),
         known: known.clone(),
         definitions: Definitions::default(),
         places: Places::default(),
@@ -52,6 +55,8 @@ struct Parser<'a> {
     next: usize,
     end: Position,
     symbol: &'a dyn Fn(&str) -> Option<IpAddr>,
+    /// IPv6 interface names of this text: z/OS lets other statements name a DVIPA by its interface.
+    interfaces: Vec<(&'a str, IpAddr)>,
     /// What is in force already (OBEYFILE).
     known: Definitions,
     /// What the text says.
@@ -141,14 +146,6 @@ impl<'a> Parser<'a> {
         self.error(self.end, "the block is cut off: expected ENDVIPADYNAMIC");
     }
 
-    fn address(&mut self, word: Word<'_>) -> Option<IpAddr> {
-        let address = word.text.parse().ok().or_else(|| (self.symbol)(word.text));
-        if address.is_none() {
-            self.error(word.at, format!("'{}' is neither an address nor a known name", word.text));
-        }
-        address
-    }
-
     /// `MOVEable {IMMEDiate | WHENIDLE}`, if it is there.
     fn moveable(&mut self, statement: Word<'_>) -> Result<Option<Moveable>, Abandon> {
         if self.take_keyword("MOVEable").is_none() {
@@ -165,40 +162,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An address mask, as the length of its prefix.
-    fn mask(&mut self, statement: Word<'_>) -> Result<u8, Abandon> {
-        let word = self.expect(statement, "an address mask")?;
-        let bits = word.text.parse::<Ipv4Addr>().map(Ipv4Addr::to_bits);
-        match bits {
-            Ok(bits) if bits != 0 && bits.leading_ones() + bits.trailing_zeros() == 32 => {
-                // At most 32.
-                Ok(bits.leading_ones() as u8)
-            }
-            _ => {
-                self.error(word.at, format!("'{}' is no address mask: expected one such as 255.255.255.0", word.text));
-                Err(Abandon)
-            }
-        }
-    }
-
-    /// The addresses to the statement's end; at least one.
-    fn addresses(&mut self, statement: Word<'_>) -> Result<Vec<(IpAddr, Position)>, Abandon> {
-        let mut addresses = Vec::new();
-        let mut word = self.expect(statement, "an address")?;
-        loop {
-            if let Some(address) = self.address(word) {
-                addresses.push((address, word.at));
-            }
-            match self.take() {
-                Some(next) => word = next,
-                None => return Ok(addresses),
-            }
-        }
-    }
-
     /// D1.
     fn define(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
         let moveable = self.moveable(statement)?.unwrap_or_default();
+        if self.is_v6() {
+            for (address, length, at) in self.addresses_v6(statement)? {
+                self.add_define(Define { address, prefix: length.unwrap_or(128), moveable }, at);
+            }
+            return Ok(());
+        }
         let prefix = self.mask(statement)?;
         let addresses = self.addresses(statement)?;
         let network = |address: IpAddr| match address {
@@ -212,13 +184,16 @@ impl<'a> Parser<'a> {
             } else if network(*address) != network(first) {
                 self.error(*at, format!("{address} is outside the statement's subnet, that of {first}/{prefix}"));
             }
-            let define = Define { address: *address, prefix, moveable };
-            if self.is_news(*address, *at, self.known.defines.contains(&define)) {
-                self.definitions.defines.push(define);
-                self.places.defines.push(*at);
-            }
+            self.add_define(Define { address: *address, prefix, moveable }, *at);
         }
         Ok(())
+    }
+
+    fn add_define(&mut self, define: Define, at: Position) {
+        if self.is_news(define.address, at, self.known.defines.contains(&define)) {
+            self.definitions.defines.push(define);
+            self.places.defines.push(at);
+        }
     }
 
     /// D2.
@@ -231,18 +206,29 @@ impl<'a> Parser<'a> {
                 _ => self.error(word.at, format!("rank {}: expected a number from 1 to 254", word.text)),
             }
         }
-        let create = match self.moveable(statement)? {
+        let moveable = self.moveable(statement)?;
+        if self.is_v6() {
+            for (address, length, at) in self.addresses_v6(statement)? {
+                let create = moveable.map(|moveable| (moveable, length.unwrap_or(128)));
+                self.add_backup(Backup { address, rank, create }, at);
+            }
+            return Ok(());
+        }
+        let create = match moveable {
             Some(moveable) => Some((moveable, self.mask(statement)?)),
             None => None,
         };
         for (address, at) in self.addresses(statement)? {
-            let backup = Backup { address, rank, create };
-            if self.is_news(address, at, self.known.backups.contains(&backup)) {
-                self.definitions.backups.push(backup);
-                self.places.backups.push(at);
-            }
+            self.add_backup(Backup { address, rank, create }, at);
         }
         Ok(())
+    }
+
+    fn add_backup(&mut self, backup: Backup, at: Position) {
+        if self.is_news(backup.address, at, self.known.backups.contains(&backup)) {
+            self.definitions.backups.push(backup);
+            self.places.backups.push(at);
+        }
     }
 
     /// D4.
@@ -258,10 +244,22 @@ impl<'a> Parser<'a> {
                 return Err(Abandon);
             }
         }
-        let prefix = self.mask(statement)?;
-        for (address, at) in self.addresses(statement)? {
-            if !address.is_ipv4() {
-                self.error(at, format!("{address} does not go with an IPv4 mask"));
+        let ranges: Vec<(IpAddr, u8, Position)> = if self.is_v6() {
+            let addresses = self.addresses_v6(statement)?;
+            if let Some((address, _, at)) = addresses.iter().find(|(_, length, _)| length.is_none()) {
+                self.error(*at, format!("{address} in VIPARANGE without a length: expected {address}/64, perhaps"));
+            }
+            addresses.into_iter().map(|(address, length, at)| (address, length.unwrap_or(128), at)).collect()
+        } else {
+            let prefix = self.mask(statement)?;
+            self.addresses(statement)?.into_iter().map(|(address, at)| (address, prefix, at)).collect()
+        };
+        for (address, prefix, at) in ranges {
+            if address.is_ipv6() && disruptive {
+                self.error(at, format!("{address}: an IPv6 range is NONDISRUPTIVE"));
+            }
+            if address.is_ipv4() && prefix > 32 {
+                self.error(at, format!("{address} does not go with an IPv6 prefix"));
             }
             let range = Range { address, prefix, disruptive };
             let same = |other: &Range| other.prefix == prefix && other.contains(address);
@@ -387,7 +385,9 @@ impl<'a> Parser<'a> {
             }
         }
         if ranges.is_empty() && self.errors.is_empty() {
-            self.expect(statement, "a port")?;
+            let word = self.expect(statement, "a port")?;
+            self.error(word.at, format!("'{}' after PORT: expected a number from 1 to 65535", word.text));
+            return Err(Abandon);
         }
         Ok(Ports::List(ranges))
     }

@@ -41,6 +41,43 @@ fn the_block_of_figure_4_is_understood() {
     );
 }
 
+/// D1-D4 with IPv6 in z/OS's own words: `[interface] address[/length]` in place of a mask, and the
+/// interface's name stands for the DVIPA in what follows.
+#[test]
+fn ipv6_statements_are_understood() {
+    let text = "VIPADYNAMIC\n VIPADEFINE MOVEABLE IMMEDIATE DVA6 2001:db8:1::1/64 2001:db8:1::2\n\
+                VIPABACKUP 30 DVB6 2001:db8:1::3\n VIPABACKUP 20 MOVEABLE WHENIDLE DVC6 2001:db8:1::4/64\n\
+                VIPARANGE MOVEABLE NONDISRUPTIVE RANGE6 2001:db8:2::/48\n\
+                VIPADISTRIBUTE DVA6 PORT 60 DESTIP 2001:db8:9::1 2001:db8:9::2\nENDVIPADYNAMIC";
+    let definitions = read(text).unwrap();
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let (first, moveable) = (address("2001:db8:1::1"), Moveable::Immediate);
+    assert_eq!(definitions.defines[0], Define { address: first, prefix: 64, moveable });
+    assert_eq!(definitions.defines[1], Define { address: address("2001:db8:1::2"), prefix: 128, moveable });
+    assert_eq!(definitions.backups[0], Backup { address: address("2001:db8:1::3"), rank: 30, create: None });
+    assert_eq!(definitions.backups[1].create, Some((Moveable::WhenIdle, 64)));
+    assert_eq!(definitions.ranges, [Range { address: address("2001:db8:2::"), prefix: 48, disruptive: false }]);
+    assert_eq!(definitions.distributes[0].address, first);
+    assert_eq!(read(&definitions.to_string()).unwrap(), definitions, "printed and read again");
+    // A name of the profile may be the interface's, or stand for the address by itself.
+    let symbol = |name: &str| (name == "DVA6").then_some(first);
+    for text in ["DVA6 2001:db8:1::1/64", "DVA6/64"] {
+        let text = format!("VIPADYNAMIC VIPADEFINE {text} VIPADIST DVA6 DESTIP ALL ENDVIPADYNAMIC");
+        let (named, _) = parse(&text, &symbol).unwrap();
+        assert_eq!(named.defines, [Define { address: first, prefix: 64, moveable }]);
+    }
+    for (text, reason) in [
+        ("VIPADYNAMIC VIPADEFINE 255.255.255.0 2001:db8::1 ENDVIPADYNAMIC", "does not go with an IPv4 mask"),
+        ("VIPADYNAMIC VIPADEFINE 2001:db8::1/129 ENDVIPADYNAMIC", "no address mask"),
+        ("VIPADYNAMIC VIPADEFINE 2001:db8::1/64 203.0.113.1 ENDVIPADYNAMIC", "no IPv6 address"),
+        ("VIPADYNAMIC VIPARANGE 2001:db8:: ENDVIPADYNAMIC", "without a length"),
+        ("VIPADYNAMIC VIPARANGE MOVEABLE DISRUPTIVE 2001:db8::/64 ENDVIPADYNAMIC", "NONDISRUPTIVE"),
+    ] {
+        let errors = read(text).unwrap_err();
+        assert!(errors.iter().any(|error| error.message.contains(reason)), "{text}: {errors:?}");
+    }
+}
+
 /// D3: without PORT every port, with ALL every stack.
 #[test]
 fn every_port_and_every_stack() {
@@ -71,6 +108,13 @@ fn mistakes_are_found_where_they_are() {
             2,
             20,
             "65535",
+        ),
+        // Found by fuzzing: it was taken for a distribution without ports.
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT DESTIP DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            20,
+            "'DESTIP' after PORT",
         ),
         (
             "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DVA1 PORT 60 ENDVIPADYNAMIC",

@@ -120,12 +120,13 @@ impl View {
                 extension::FRAGMENT => {
                     let field = payload.first_chunk::<8>()?;
                     let offset = u16::from_be_bytes([field[2], field[3]]);
-                    // An atomic fragment is a whole datagram (RFC 6946).
-                    fragment = (offset & 0xfff9 != 0).then(|| Fragment {
+                    // An atomic fragment is a whole datagram (RFC 6946). Of the fragments of one datagram
+                    // only the identification has to agree (RFC 8200, section 4.5).
+                    fragment = fragment.or((offset & 0xfff9 != 0).then(|| Fragment {
                         identification: u32::from_be_bytes([field[4], field[5], field[6], field[7]]),
-                        protocol: field[0],
+                        protocol: 0,
                         first: offset & 0xfff8 == 0,
-                    });
+                    }));
                     8
                 }
                 _ => break,

@@ -71,6 +71,11 @@ impl TcpListener {
             return Poll::Pending;
         };
         let peer = core.stack.tcp().peer_addr(id).map_err(io_error)?;
+        if let keepalive @ Some(_) = core.settings.keepalive {
+            let now = self.image.now();
+            // It may have been reset meanwhile.
+            let _ = core.stack.tcp_mut().set_keepalive(now, id, keepalive);
+        }
         Poll::Ready(Ok((TcpStream { image: self.image.clone(), id, write_shut: false }, peer)))
     }
 
@@ -85,8 +90,9 @@ impl TcpListener {
 
 impl Drop for TcpListener {
     fn drop(&mut self) {
+        let now = self.image.now();
         let mut core = self.image.lock();
-        core.stack.tcp_mut().close_listener(self.id);
+        core.stack.tcp_mut().close_listener(now, self.id);
         core.listeners.of(self.id.index()).read = None;
         drop(core);
         self.image.kick();

@@ -15,7 +15,9 @@ const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 #[derive(Debug, Clone, Copy)]
 struct Epoch {
     started: Instant,
-    /// K: seconds until the window is back at `w_max`.
+    /// Where the curve is flat: W_max, or the window at its start if that was more.
+    origin: f64,
+    /// K: seconds until the window is back at the origin.
     k: f64,
     /// W_est: what Reno would have.
     estimate: f64,
@@ -28,8 +30,8 @@ pub(super) struct Cubic {
     /// cwnd_prior: the window before the last loss, in segments.
     prior: f64,
     epoch: Option<Epoch>,
-    /// What undoing the last event brings back.
-    before: (f64, f64),
+    /// What undoing the last event brings back: W_max, cwnd_prior and the epoch.
+    before: Option<Box<(f64, f64, Option<Epoch>)>>,
     /// Part of a segment that growth has left over.
     fraction: f64,
     hystart: HyStart,
@@ -44,12 +46,10 @@ impl Algorithm for Cubic {
         let mss = f64::from(window.mss);
         let now_window = f64::from(window.congestion) / mss;
         let segments = f64::from(left) / mss;
-        if self.w_max < now_window {
-            self.w_max = now_window;
-        }
         let w_max = self.w_max;
         let epoch = self.epoch.get_or_insert_with(|| Epoch {
             started: acked.now,
+            origin: w_max.max(now_window),
             // Equation 2.
             k: ((w_max - now_window) / C).max(0.0).cbrt(),
             estimate: now_window,
@@ -58,7 +58,7 @@ impl Algorithm for Cubic {
         // Section 4.3, equation 4.
         let alpha = if epoch.estimate >= self.prior { 1.0 } else { ALPHA };
         epoch.estimate += alpha * segments / now_window;
-        let cubic_at = |t: Duration| C * (t.as_secs_f64() - epoch.k).powi(3) + w_max;
+        let cubic_at = |t: Duration| C * (t.as_secs_f64() - epoch.k).powi(3) + epoch.origin;
         let growth = if cubic_at(elapsed) < epoch.estimate {
             epoch.estimate - now_window
         } else {
@@ -77,7 +77,7 @@ impl Algorithm for Cubic {
     fn congestion_event(&mut self, window: &mut Window, _now: Instant, in_flight: u32) {
         let mss = f64::from(window.mss);
         let now_window = f64::from(window.congestion) / mss;
-        self.before = (self.w_max, self.prior);
+        self.before = Some(Box::new((self.w_max, self.prior, self.epoch)));
         // Section 4.7: fast convergence gives room to new flows.
         self.w_max = if now_window < self.w_max { now_window * (1.0 + BETA) / 2.0 } else { now_window };
         self.prior = now_window;
@@ -89,8 +89,16 @@ impl Algorithm for Cubic {
         window.threshold = ((base * BETA) as u32).max(2 * window.mss);
     }
 
-    fn undo(&mut self) {
-        (self.w_max, self.prior) = self.before;
+    fn restarted(&mut self) {
+        // Section 5.8: time in which nothing was sent does not count.
         self.epoch = None;
+        self.hystart = HyStart::default();
+    }
+
+    fn undo(&mut self) {
+        // Section 4.9: as if it had not been; the curve goes on from where it began.
+        if let Some(before) = self.before.take() {
+            (self.w_max, self.prior, self.epoch) = *before;
+        }
     }
 }

@@ -20,8 +20,8 @@ impl Algorithm for NewReno {
     }
 
     fn congestion_event(&mut self, window: &mut Window, _now: Instant, in_flight: u32) {
-        // RFC 5681, equation 4.
-        window.threshold = (in_flight / 2).max(2 * window.mss);
+        // RFC 5681, equation 4, and 3.2, step 2: what limited transmit sent does not count.
+        window.threshold = (in_flight.min(window.congestion) / 2).max(2 * window.mss);
         self.counted = 0;
     }
 

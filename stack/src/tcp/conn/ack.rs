@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use super::{Connection, Context, State, TimestampState};
 use crate::seq::SeqNum;
-use crate::tcp::congestion::Acked;
+use crate::tcp::congestion::{Acked, Delivery};
 use crate::tcp::piece::Memory;
 use crate::tcp::rack::DUP_THRESH;
-use crate::tcp::recovery::{Phase, ProportionalRate, Undo};
+use crate::tcp::recovery::{Forward, Phase, ProportionalRate, Undo};
 use crate::tcp::scoreboard::Record;
 use crate::time::Instant;
 use crate::wire::tcp::{Segment, SeqRange};
@@ -26,6 +26,10 @@ struct Delivered {
     /// Age of the newest range, if all were sent once.
     newest: Option<Duration>,
     dsack: bool,
+    /// Something arrived that was sent once, before the last timeout.
+    original: bool,
+    /// Nothing of what was sent again since the window came down was needed.
+    unneeded: bool,
 }
 
 impl Connection {
@@ -37,11 +41,13 @@ impl Connection {
         cx: &mut Context<'_>,
         memory: &mut Memory<'_>,
     ) {
+        self.release_more();
         let before = self.snd.una;
         let ack = segment.ack.latest(before);
         let advanced = ack - before;
         let had_flight = !self.board.is_empty();
-        let cwnd_limited = self.snd.cwnd_limited;
+        let cwnd_limited = self.uses_window();
+        let prior_in_flight = self.board.in_flight();
         let delivered = self.deliver(now, ack, segment, cx);
 
         if advanced > 0 {
@@ -52,6 +58,9 @@ impl Connection {
             // A probe was answered: the peer is there.
             self.retries = 0;
             self.rtt.reset_backoff();
+        }
+        if advanced > 0 {
+            self.mtu_acknowledged(now, advanced, cx);
         }
         let window_changed = !segment.ack.before(before) && self.update_window(segment);
         if !had_flight {
@@ -73,9 +82,22 @@ impl Connection {
             && !self.board.is_empty();
         self.tail_probe_acknowledged(now, ack, advanced, delivered.dsack);
         let flight = self.snd.nxt - before;
-        self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
+        let lost = self.recover(now, &delivered, (advanced, flight), duplicate, segment, cx);
+        self.echoed(now, segment, flight);
 
-        if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_)) {
+        if self.congestion.models_path() && delivered.bytes > 0 {
+            self.congestion.model(&Delivery {
+                now,
+                rtt: delivered.newest,
+                bytes: delivered.bytes,
+                lost,
+                in_flight: self.in_flight(),
+                prior_in_flight,
+                minimum_rtt: self.rtt.minimum(),
+                recovering: !self.recovery.is_open() && !self.recovery.marked,
+            });
+        } else if advanced > 0 && delivered.bytes > 0 && cwnd_limited && !matches!(self.recovery.phase, Phase::Fast(_))
+        {
             self.congestion.acked(&Acked {
                 now,
                 bytes: delivered.bytes,
@@ -85,8 +107,10 @@ impl Connection {
                 smoothed_rtt: self.rtt.smoothed().unwrap_or_default(),
             });
         }
-        let wanted = self.congestion.window().saturating_mul(2).min(cx.config.max_send);
-        self.snd.limit = self.snd.limit.max(wanted);
+        if !self.snd.limit_fixed {
+            let wanted = self.congestion.window().saturating_mul(2).min(cx.config.max_send);
+            self.snd.limit = self.snd.limit.max(wanted);
+        }
         // RFC 6298, 5.2 and 5.3.
         if advanced > 0 || self.board.is_empty() {
             self.arm_retransmission(now, true, cx);
@@ -94,10 +118,17 @@ impl Connection {
         }
     }
 
+    /// Whether the congestion window is what holds sending back, so that it may grow (RFC 5681, 3.1;
+    /// RFC 7661, 4.2: in slow start it is validated while half of it is used).
+    fn uses_window(&self) -> bool {
+        self.snd.cwnd_limited
+            || (self.congestion.in_slow_start() && self.congestion.window() / 2 < self.snd.round_flight)
+    }
+
     /// Applies the cumulative acknowledgment and the SACK blocks to the scoreboard.
     fn deliver(&mut self, now: Instant, ack: SeqNum, segment: &Segment, cx: &mut Context<'_>) -> Delivered {
         let mut delivered = Delivered::default();
-        let Self { board, rack, rtt, recovery, timestamps, snd, .. } = self;
+        let Self { board, rack, rtt, recovery, timestamps, snd, congestion, .. } = self;
         let echo = timestamps.and(segment.options.timestamps).map(|option| option.echo);
         let offset = timestamps.map_or(0, |state| state.offset);
         let blocks = if self.sack { segment.options.sack.as_slice() } else { &[] };
@@ -108,10 +139,14 @@ impl Connection {
             if delivered.dsack {
                 cx.counters.dsack_received += 1;
                 rack.dsack(ack, snd.nxt);
+                // RFC 3708: all that was sent again had arrived.
+                delivered.unneeded = recovery.undo.as_mut().is_some_and(|undo| undo.duplicate(*first));
             }
         }
+        let mut arrivals = rack.arrivals();
         let mut oldest = None;
         let mut repaired = false;
+        let mut original = false;
         let mut retransmission = None;
         let clock = TimestampState::clock(offset, now);
         let mut newest: Option<Duration> = None;
@@ -119,9 +154,11 @@ impl Connection {
             // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
-            rack.delivered(now, record, rtt, echo_is_older);
+            rack.delivered(now, record, rtt, echo_is_older, &mut arrivals);
+            congestion.arrived(now, record.len(), record.state, record.sent_at);
             let age = now.since(record.sent_at);
             if !record.retransmitted {
+                original |= record.end.before_eq(recovery.recover);
                 oldest.get_or_insert(age);
                 newest = Some(newest.map_or(age, |newest| newest.min(age)));
                 return;
@@ -138,7 +175,10 @@ impl Connection {
             }
         };
         delivered.bytes = board.acknowledge(ack, &mut note);
-        for block in blocks {
+        // From the left, so that what one acknowledgment tells of does not look reordered.
+        let mut ascending = segment.options.sack;
+        ascending.sort();
+        for block in &ascending.as_slice()[..blocks.len()] {
             let valid = block.start.before(block.end) && block.start.after(ack) && block.end.before_eq(snd.nxt);
             if valid {
                 delivered.bytes += board.sack(*block, &mut note);
@@ -150,6 +190,7 @@ impl Connection {
             recovery.duplicate_bytes = if recovery.is_open() { 0 } else { recovery.duplicate_bytes - counted };
             delivered.bytes = delivered.bytes.saturating_sub(counted);
         }
+        delivered.original = original;
         delivered.sample = if repaired { retransmission } else { oldest };
         delivered.newest = if repaired { None } else { newest };
         delivered
@@ -205,7 +246,7 @@ impl Connection {
         duplicate: bool,
         segment: &Segment,
         cx: &mut Context<'_>,
-    ) {
+    ) -> u32 {
         let mut delivered_bytes = delivered.bytes;
         if !self.sack {
             if advanced > 0 {
@@ -217,8 +258,11 @@ impl Connection {
                 delivered_bytes += self.snd.mss;
             }
         }
-        if advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment) {
-            return self.undo_recovery(cx);
+        let spurious = advanced > 0 && !self.recovery.is_open() && self.was_spurious(segment);
+        let spurious = spurious || self.forward_acknowledgment(delivered, advanced, duplicate);
+        if spurious || delivered.unneeded {
+            self.undo_recovery(cx);
+            return 0;
         }
         let over = advanced > 0 && self.snd.una.after_eq(self.recovery.recover);
         match self.recovery.phase {
@@ -247,15 +291,16 @@ impl Connection {
                 _ => {}
             }
         }
-        self.detect_losses(now, delivered_bytes, advanced > 0, flight, cx);
+        let lost = self.detect_losses(now, delivered_bytes, advanced > 0, flight, cx);
         if self.recovery.is_open() && over {
             // Kept close, so that it never lies half the sequence space behind.
             self.recovery.recover = self.snd.una;
         }
+        lost
     }
 
     /// RACK, and the window in fast recovery. Also when the reordering timer fires. `flight` is
-    /// what was out before this acknowledgment.
+    /// what was out before this acknowledgment. Returns the bytes found lost.
     pub(super) fn detect_losses(
         &mut self,
         now: Instant,
@@ -263,19 +308,27 @@ impl Connection {
         progress: bool,
         flight: u32,
         cx: &mut Context<'_>,
-    ) {
+    ) -> u32 {
         let mut new_loss = 0;
         self.timers.reorder = Instant::FAR_FUTURE;
         let watch = self.board.sacked() > 0 || !self.recovery.is_open();
         if self.sack && watch && !self.board.is_empty() {
             let open = self.recovery.is_open();
-            let (lost, again) = self.rack.detect(now, &mut self.board, &self.rtt, !open, self.snd.mss);
+            let repairing = !open && !self.recovery.marked;
+            let (lost, again) = self.rack.detect(now, &mut self.board, &self.rtt, repairing, self.snd.mss);
             new_loss = lost;
             if let Some(at) = again {
                 self.timers.reorder = at;
             }
-            if lost > 0 && open {
+            if lost > 0 && self.mtu.is_some() && self.is_probe_lost(lost, cx) {
+                new_loss = 0;
+            } else if lost > 0 && open {
                 self.enter_fast_recovery(now, flight, cx);
+            } else if lost > 0 && self.recovery.marked {
+                // The window is down already for this round trip.
+                self.recovery.marked = false;
+                self.recovery.recover = self.snd.nxt;
+                cx.counters.fast_recoveries += 1;
             }
         }
         let pipe = self.in_flight();
@@ -284,22 +337,25 @@ impl Connection {
             let allowance = rate.allowance(delivered, pipe, threshold, self.snd.mss, progress && new_loss == 0);
             self.congestion.set_window(pipe.saturating_add(allowance));
         }
+        new_loss
     }
 
     /// RFC 6675, section 5, step 4.
     fn enter_fast_recovery(&mut self, now: Instant, flight: u32, cx: &mut Context<'_>) {
         cx.counters.fast_recoveries += 1;
-        self.recovery.undo = Some(Undo { windows: self.congestion.snapshot(), retransmitted: None });
+        self.recovery.undo = Some(Undo::new(self.congestion.snapshot(), self.snd.una));
         self.congestion.congestion_event(now, flight);
+        self.ecn.reduced(self.snd.nxt);
         self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));
         self.recovery.recover = self.snd.nxt;
         self.recovery.probe = None;
         self.timers.tail_probe = Instant::FAR_FUTURE;
     }
 
+    /// A DSACK may still undo what this recovery did.
     fn end_recovery(&mut self) {
         self.recovery.phase = Phase::Open;
-        self.recovery.undo = None;
+        self.recovery.marked = false;
         self.recovery.duplicates = 0;
         self.recovery.duplicate_bytes = 0;
         self.rack.recovered();
@@ -309,16 +365,31 @@ impl Connection {
     /// before the retransmission, so it answers the original.
     fn was_spurious(&mut self, segment: &Segment) -> bool {
         // Only the first acknowledgment tells.
-        let sent = self.recovery.undo.and_then(|undo| undo.retransmitted);
+        let sent = self.recovery.undo.as_mut().and_then(|undo| undo.retransmitted.take());
         let echo = self.timestamps.and(segment.options.timestamps).map(|option| option.echo);
-        match (sent, echo) {
-            (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)) => true,
-            (Some(_), _) => {
-                self.recovery.undo = None;
-                false
-            }
-            (None, _) => false,
+        matches!((sent, echo), (Some(sent), Some(echo)) if SeqNum(echo).before(SeqNum(sent)))
+    }
+
+    /// F-RTO (RFC 5682, sections 2.1 and 3.1): says whether a timeout was spurious, for what was
+    /// sent once, before it, arrives after it.
+    fn forward_acknowledgment(&mut self, delivered: &Delivered, advanced: u32, duplicate: bool) -> bool {
+        let recovery = &mut self.recovery;
+        if recovery.phase != Phase::Timeout || recovery.forward == Forward::Off || recovery.undo.is_none() {
+            return false;
         }
+        if delivered.original {
+            return true;
+        }
+        let covered = self.snd.una.after_eq(recovery.recover);
+        recovery.forward = match recovery.forward {
+            // Step 2b: two new segments, to see what their acknowledgments say.
+            Forward::Waiting if advanced > 0 && !covered => Forward::Trying(2),
+            // Steps 2a and 3a: the timeout was right.
+            Forward::Waiting if duplicate || covered => Forward::Off,
+            Forward::Trying(_) if duplicate || delivered.bytes > 0 => Forward::Off,
+            same => same,
+        };
+        false
     }
 
     /// RFC 4015.
@@ -326,22 +397,12 @@ impl Connection {
         if self.recovery.phase == Phase::Timeout {
             cx.counters.spurious_rtos += 1;
         }
-        if let Some(undo) = self.recovery.undo {
+        if let Some(undo) = self.recovery.undo.take() {
+            cx.counters.undone += 1;
             self.congestion.undo(undo.windows);
         }
         self.board.unmark_lost();
         self.end_recovery();
-    }
-
-    /// RFC 1191, section 6.4, and RFC 5927: a router takes only `mtu`. What is in flight goes
-    /// again in smaller pieces, without a change of the congestion window.
-    pub(in crate::tcp) fn packet_too_big(&mut self, mtu: u16) {
-        if mtu < self.snd.path_mtu {
-            self.snd.path_mtu = mtu;
-            if self.state.is_synchronized() && u32::from(mtu) < self.snd.mss + 40 {
-                self.board.mark_lost(|_| true);
-            }
-        }
     }
 
     /// RFC 5927, section 4.1: only an error about a segment that is out is believed.

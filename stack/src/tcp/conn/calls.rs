@@ -1,5 +1,7 @@
 //! What the application asks of a connection (RFC 9293, 3.10.2 to 3.10.6).
 
+use core::num::NonZeroU32;
+use core::time::Duration;
 use std::io::IoSlice;
 
 use super::{Connection, Context, Fin, KeepaliveState, State};
@@ -14,6 +16,7 @@ impl Connection {
         &mut self,
         now: Instant,
         data: &[IoSlice<'_>],
+        more: bool,
         memory: &mut Memory<'_>,
     ) -> Result<usize, SocketError> {
         if let Some(reason) = self.error {
@@ -35,6 +38,7 @@ impl Connection {
             self.waits.write = true;
             return Err(SocketError::WouldBlock);
         }
+        self.data_written(more);
         self.arm_user_timeout(now, false);
         Ok(taken)
     }
@@ -85,7 +89,7 @@ impl Connection {
             State::SynSent => self.fail(CloseReason::Aborted, memory),
             _ if unread || self.linger.is_some_and(|time| time.is_zero()) => {
                 cx.counters.abort_on_close += u64::from(unread);
-                self.reset_peer(cx);
+                self.reset_peer(now, cx);
                 self.fail(CloseReason::Aborted, memory);
             }
             _ => {
@@ -93,21 +97,21 @@ impl Connection {
                 if let Some(time) = self.linger {
                     self.timers.lifetime = now + time;
                 } else if self.state == State::FinWait2 {
-                    self.timers.lifetime = now + cx.config.fin_wait_2;
+                    self.timers.lifetime = now + self.fin_wait_2(cx);
                 }
             }
         }
     }
 
     /// ABORT.
-    pub(in crate::tcp) fn abort_call(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    pub(in crate::tcp) fn abort_call(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if matches!(self.state, State::Established | State::CloseWait) {
             cx.counters.estab_resets += 1;
         }
         self.held = false;
         self.receive.clear(memory);
         if !matches!(self.state, State::Closed | State::TimeWait) {
-            self.reset_peer(cx);
+            self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);
         }
     }
@@ -119,7 +123,18 @@ impl Connection {
         }
     }
 
-    pub(in crate::tcp) fn set_user_timeout(&mut self, now: Instant, limit: Option<core::time::Duration>) {
+    pub(in crate::tcp) fn set_fin_wait_2(&mut self, time: Duration) {
+        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.fin_wait_2 = NonZeroU32::new(millis);
+    }
+
+    /// How long FIN_WAIT_2 lasts once the application has closed.
+    pub(super) fn fin_wait_2(&self, cx: &Context<'_>) -> Duration {
+        let own = self.fin_wait_2.map(|millis| Duration::from_millis(millis.get().into()));
+        own.unwrap_or(cx.config.fin_wait_2)
+    }
+
+    pub(in crate::tcp) fn set_user_timeout(&mut self, now: Instant, limit: Option<Duration>) {
         self.user_timeout = limit;
         if self.state != State::Closed {
             self.arm_user_timeout(now, true);

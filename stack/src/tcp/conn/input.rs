@@ -10,7 +10,7 @@ use crate::tcp::config::MAX_WINDOW_SHIFT;
 use crate::tcp::event::CloseReason;
 use crate::tcp::piece::Memory;
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Flags, Segment};
 
 /// One challenge ACK in this time for a connection (RFC 5961, section 7). There is no limit over
 /// all connections: it could be read from outside (CVE-2016-5696).
@@ -46,7 +46,7 @@ impl Connection {
             memory.pool.give(packet);
         }
         if self.state == State::FinWait2 && !self.held && self.timers.lifetime == Instant::FAR_FUTURE {
-            self.timers.lifetime = now + cx.config.fin_wait_2;
+            self.timers.lifetime = now + self.fin_wait_2(cx);
         }
     }
 
@@ -86,6 +86,7 @@ impl Connection {
         // The window that our SYN told, from its own place in sequence space.
         self.rcv.edge = self.rcv.nxt + self.rcv.limit.min(u32::from(u16::MAX));
         self.last_heard = now;
+        self.rcv.last_data = now;
         self.negotiate(now, segment);
         if acceptable {
             self.snd.una = segment.ack;
@@ -119,6 +120,7 @@ impl Connection {
             }
         }
         self.sack = self.sack && options.sack_permitted;
+        self.ecn.negotiate(segment);
         self.timestamps = match (self.timestamps, options.timestamps) {
             (Some(state), Some(option)) => Some(TimestampState { recent: option.value, recent_at: now, ..state }),
             _ => None,
@@ -156,13 +158,14 @@ impl Connection {
                 None => return Some(packet),
                 Some(option)
                     if SeqNum(option.value).before(SeqNum(state.recent))
-                        && now.since(state.recent_at) < TIMESTAMP_LIFETIME =>
+                        && now.since(state.recent_at) < TIMESTAMP_LIFETIME
+                        && !self.is_overtaken(segment, state.recent.wrapping_sub(option.value), cx) =>
                 {
                     cx.counters.paws_estab += 1;
                     self.answer_unacceptable(now, segment, cx);
                     return Some(packet);
                 }
-                Some(_) => self.update_timestamp(now, segment),
+                Some(_) => {}
             }
         }
         if self.state == State::SynReceived && flags.syn() && !flags.rst() && segment.seq == self.rcv.irs {
@@ -213,6 +216,8 @@ impl Connection {
             self.challenge(now, cx);
             return Some(packet);
         }
+        // RFC 7323, 5.3, R3: only what is acceptable tells a timestamp, its acknowledgment included.
+        self.update_timestamp(now, segment);
         self.last_heard = now;
         if let Some(keepalive) = &mut self.keepalive {
             keepalive.unanswered = 0;
@@ -235,12 +240,14 @@ impl Connection {
         let text_end = segment.seq + segment.payload_len();
         if receiving && !self.held && text_end.after(self.rcv.nxt) && segment.payload_len() > 0 {
             // RFC 2525, 2.17, and RFC 9293, 3.6.1: nobody will read this.
+            // The RST has the sequence number that the peer expects: ours may be ahead of it.
             cx.counters.abort_on_data += 1;
-            self.reset_peer(cx);
+            cx.replies.reset(segment, cx.counters);
             self.fail(CloseReason::Aborted, memory);
             return Some(packet);
         }
         let left = if receiving && segment.payload_len() > 0 {
+            self.note_marks(segment, cx);
             self.segment_text(now, segment, packet, cx, memory);
             None
         } else {
@@ -249,15 +256,29 @@ impl Connection {
         // Eighth, check the FIN bit.
         if receiving && flags.fin() && text_end.after_eq(self.rcv.nxt) && text_end.before_eq(self.receive_edge()) {
             self.rcv.fin = Some(text_end);
-            self.ack_due = AckDue::Now;
-            self.try_fin();
+            if text_end.after(self.rcv.nxt) {
+                self.ack_due = AckDue::Now;
+            }
+            self.try_fin(now, cx);
         } else if receiving {
-            self.try_fin();
+            self.try_fin(now, cx);
         } else if flags.fin() {
             // Sent again: our acknowledgment was lost.
             self.ack_due = AckDue::Now;
         }
         left
+    }
+
+    /// Whether PAWS would refuse no old duplicate, but an acknowledgment that others have overtaken
+    /// on the way: it says nothing but what has arrived (by SACK), and is `age` milliseconds older,
+    /// which is not long. Linux lets it pass too.
+    fn is_overtaken(&self, segment: &Segment, age: u32, cx: &Context<'_>) -> bool {
+        segment.flags.ack()
+            && segment.sequence_len() == 0
+            && segment.seq == self.rcv.nxt
+            && segment.ack == self.snd.una
+            && u32::from(segment.window) << self.snd.shift == self.snd.wnd
+            && Duration::from_millis(u64::from(age)) < self.rtt.timeout(cx.config)
     }
 
     /// RFC 9293, 3.10.7.4, table 6, with two allowances: a segment without data may lie at the
@@ -321,11 +342,13 @@ impl Connection {
     }
 
     /// Sends a RST that the peer will take (RFC 9293, 3.10.5), if it knows of the connection.
-    pub(super) fn reset_peer(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn reset_peer(&mut self, now: Instant, cx: &mut Context<'_>) {
         if self.state == State::SynSent || self.state == State::Closed {
             return;
         }
-        let segment = self.bare_segment(Flags::RST | Flags::ACK, self.snd.nxt, Options::default());
+        // RFC 7323, 3.2: a RST may have them too.
+        let options = self.plain_options(now);
+        let segment = self.bare_segment(Flags::RST | Flags::ACK, self.snd.nxt, options);
         cx.replies.push(segment, cx.counters);
     }
 

@@ -4,22 +4,29 @@
 //! |---|---|
 //! | `input.rs` | segment arrives (RFC 9293, 3.10.7) |
 //! | `ack.rs` | what an acknowledgment changes: RTT, loss detection, congestion window |
+//! | `ecn.rs` | marks instead of losses (RFC 3168) |
+//! | `mtu.rs` | the largest packet that the path takes (RFC 1191, RFC 5927, RFC 8899) |
 //! | `text.rs` | received data: queues, windows, when to acknowledge |
-//! | `output.rs` | what to send next |
+//! | `output.rs`, `nagle.rs` | what to send next |
 //! | `timers.rs` | what is due |
 //! | `calls.rs` | what the application asks for (RFC 9293, 3.10.1 to 3.10.6) |
 
 mod ack;
 mod calls;
+mod detail;
+pub(super) mod ecn;
 mod input;
+mod mtu;
+mod nagle;
 mod output;
 mod text;
 mod timers;
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::SocketAddr;
 
-use super::config::{Keepalive, TcpConfig};
+use super::config::{self, Keepalive, TcpConfig};
 use super::congestion::Congestion;
 use super::counters::TcpCounters;
 use super::event::{CloseReason, State};
@@ -35,6 +42,7 @@ use super::send_buffer::SendBuffer;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::{Options, SeqRange, TIMESTAMPS_LEN, Timestamps};
+use ecn::Ecn;
 pub(super) use output::Turn;
 use timers::Timers;
 
@@ -78,16 +86,33 @@ pub(super) struct SendSpace {
     path_mtu: u16,
     /// A full segment as it was sent last: payload beside timestamps.
     mss: u32,
+    /// The same, once one was acknowledged.
+    mss_acked: u32,
     /// Our FIN.
     fin: Fin,
     /// The end of the last segment sent that was not full (Minshall's variant of Nagle).
     small_end: Option<SeqNum>,
     /// When data was sent last.
     last_sent: Instant,
+    /// When the pace allows the next packet.
+    paced_until: Instant,
     /// The congestion window, nothing else, kept data back.
     cwnd_limited: bool,
+    /// The most that was in flight in this round trip, and where the round trip ends.
+    round_flight: u32,
+    round_end: SeqNum,
     /// Bytes that the application may have waiting.
     limit: u32,
+    /// The application has said how many: they do not grow.
+    limit_fixed: bool,
+}
+
+impl SendSpace {
+    /// The application says how many bytes it may have waiting.
+    pub(super) fn fix_limit(&mut self, bytes: u32) {
+        self.limit = bytes;
+        self.limit_fixed = true;
+    }
 }
 
 /// Our FIN: the sequence number after the last byte.
@@ -115,17 +140,30 @@ pub(super) struct ReceiveSpace {
     acked: SeqNum,
     /// The peer's full segment, as seen.
     mss: u32,
+    /// The most that the path lets it be: what our SYN tells.
+    advertised_mss: u16,
     /// Where the peer's FIN is, if it came before the data that it follows.
     fin: Option<SeqNum>,
     /// A range that came twice, to be reported once (RFC 2883).
     dsack: Option<SeqRange>,
     /// Bytes that may wait for the application.
     limit: u32,
+    /// The application has said how many: they do not grow.
+    limit_fixed: bool,
     /// Bytes read in this round-trip time, and when it began.
     read: u32,
     read_since: Instant,
     /// When data came last.
     last_data: Instant,
+}
+
+impl ReceiveSpace {
+    /// The application says how many bytes may wait for it; with `shift`, before the SYN has gone.
+    pub(super) fn fix_limit(&mut self, bytes: u32, shift: Option<u8>) {
+        self.limit = bytes;
+        self.limit_fixed = true;
+        self.shift = shift.unwrap_or(self.shift);
+    }
 }
 
 /// Timestamps, once negotiated (RFC 7323).
@@ -198,6 +236,7 @@ pub(super) struct Connection {
     pub(super) rcv: ReceiveSpace,
     pub(super) timestamps: Option<TimestampState>,
     sack: bool,
+    ecn: Ecn,
     /// Windows are scaled.
     scaling: bool,
     pub(super) send: SendBuffer,
@@ -208,6 +247,7 @@ pub(super) struct Connection {
     rtt: Rtt,
     congestion: Congestion,
     recovery: Recovery,
+    mtu: Option<Box<mtu::Search>>,
     timers: Timers,
     /// A SYN or SYN-ACK is to be sent.
     syn_due: bool,
@@ -225,6 +265,11 @@ pub(super) struct Connection {
     challenged: Option<Instant>,
     last_heard: Instant,
     pub(super) nodelay: bool,
+    cork: nagle::Cork,
+    /// TCP_MAXSEG: what the application lets segments be at most.
+    pub(super) max_segment: u16,
+    /// TCP_LINGER2: how many milliseconds FIN_WAIT_2 lasts, if not as long as everywhere.
+    fin_wait_2: Option<NonZeroU32>,
     pub(super) user_timeout: Option<Duration>,
     pub(super) linger: Option<Duration>,
     keepalive: Option<Box<KeepaliveState>>,
@@ -258,11 +303,16 @@ impl Connection {
                 peer_mss: default_mss,
                 path_mtu: u16::MAX,
                 mss,
+                mss_acked: 0,
                 fin: Fin::No,
                 small_end: None,
                 last_sent: now,
+                paced_until: now,
                 cwnd_limited: false,
+                round_flight: 0,
+                round_end: iss,
                 limit: config.initial_send.min(config.max_send),
+                limit_fixed: false,
             },
             rcv: ReceiveSpace {
                 irs: SeqNum(0),
@@ -271,15 +321,18 @@ impl Connection {
                 shift: if config.window_scaling { config.receive_shift() } else { 0 },
                 acked: SeqNum(0),
                 mss,
+                advertised_mss: default_mss,
                 fin: None,
                 dsack: None,
                 limit: config.initial_receive.min(config.max_receive),
+                limit_fixed: false,
                 read: 0,
                 read_since: now,
                 last_data: now,
             },
             timestamps: None,
             sack: false,
+            ecn: Ecn::default(),
             scaling: config.window_scaling,
             send: SendBuffer::default(),
             receive: ReceiveQueue::default(),
@@ -289,6 +342,7 @@ impl Connection {
             rtt: Rtt::new(),
             congestion: Congestion::new(config.congestion, mss, config.initial_window),
             recovery: Recovery::new(iss),
+            mtu: None,
             timers: Timers::default(),
             syn_due: false,
             ack_due: AckDue::No,
@@ -300,6 +354,9 @@ impl Connection {
             challenged: None,
             last_heard: now,
             nodelay: false,
+            cork: nagle::Cork::default(),
+            max_segment: u16::MAX,
+            fin_wait_2: None,
             user_timeout: None,
             linger: None,
             keepalive: None,
@@ -318,6 +375,7 @@ impl Connection {
         let mut conn = Connection::new(now, ends, iss, generation, config);
         conn.timestamps = timestamp_offset.map(|offset| TimestampState { offset, recent: 0, recent_at: now });
         conn.sack = config.sack;
+        conn.ecn.agreed = config.ecn == config::Ecn::Active;
         conn.snd.nxt = iss + 1;
         conn.syn_due = true;
         conn.waits.connected = true;
@@ -338,9 +396,18 @@ impl Connection {
         conn.rcv.edge = conn.rcv.nxt + record.offered_window(config);
         conn.timestamps = record.timestamps;
         conn.sack = record.sack;
+        conn.ecn.agreed = record.ecn;
         conn.nodelay = record.nodelay;
+        conn.max_segment = record.max_segment;
+        if let Some(bytes) = record.receive_buffer {
+            conn.rcv.limit = bytes;
+            conn.rcv.limit_fixed = true;
+        }
         match record.peer_shift {
-            Some(shift) => conn.snd.shift = shift,
+            Some(shift) => {
+                conn.snd.shift = shift;
+                conn.rcv.shift = record.receive_shift(config);
+            }
             None => {
                 conn.scaling = false;
                 conn.rcv.shift = 0;
@@ -353,10 +420,10 @@ impl Connection {
         conn.snd.max_wnd = conn.snd.wnd;
         conn.snd.wl1 = record.irs;
         conn.snd.wl2 = conn.snd.una;
-        if record.retransmits == 0 {
-            conn.rtt.sample(now, now.since(record.sent_at));
-        } else {
+        if record.retransmits > 0 {
             conn.congestion.syn_was_lost();
+        } else if let Some(sent_at) = record.sent_at {
+            conn.rtt.sample(now, now.since(sent_at));
         }
         conn
     }
@@ -421,6 +488,12 @@ impl Connection {
     /// Bytes that options take from every segment.
     fn fixed_options(&self) -> usize {
         if self.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+    }
+
+    /// SRTT.
+    #[cfg(test)]
+    pub(super) fn smoothed_rtt(&self) -> Option<Duration> {
+        self.rtt.smoothed()
     }
 
     /// What it occupies beside the block itself.

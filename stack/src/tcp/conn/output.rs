@@ -1,12 +1,20 @@
 //! What to send next (RFC 9293, 3.8; RFC 5681; RFC 6675): one packet or super-segment a turn.
 
+use core::time::Duration;
+
 use super::{AckDue, Connection, Context, Fin, State};
 use crate::egress::{Egress, Path};
 use crate::seq::SeqNum;
-use crate::tcp::recovery::{Phase, TailProbe};
+use crate::tcp::recovery::{Forward, Phase, TailProbe};
 use crate::tcp::reply::{ip_header, mss_of, transmit};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, MIN_HEADER, Options, Segment, SeqRange};
+use crate::wire::tcp::{Codepoint, Flags, MIN_HEADER, Options, Segment, SeqRange};
+
+/// What a late timer costs at most: drivers' clocks tick in milliseconds.
+const PACING_SLACK: Duration = Duration::from_millis(2);
+
+/// Below that a burst is as long as a window.
+const LAN_RTT: Duration = Duration::from_millis(2);
 
 /// Whether a turn sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +42,23 @@ struct Sizes {
     mss: u32,
     /// Most payload for one packet: a multiple of `mss`.
     packet: u32,
+    /// Bytes before the payload.
+    headers: u32,
+    path: Path,
 }
 
 /// What a turn has decided to send.
 struct Data {
     range: SeqRange,
     retransmission: bool,
+    /// It goes as one packet, larger than what is known to arrive (RFC 4821).
+    mtu_probe: bool,
+}
+
+impl Data {
+    fn new(start: SeqNum, len: u32, retransmission: bool) -> Data {
+        Data { range: SeqRange { start, end: start + len }, retransmission, mtu_probe: false }
+    }
 }
 
 impl Connection {
@@ -69,7 +88,7 @@ impl Connection {
         if self.ack_due != AckDue::No || self.reassembly.is_some() {
             options.sack = self.sack_blocks();
         }
-        let sizes = self.sizes(&path, &options);
+        let sizes = self.sizes(&path, &options, cx);
         if self.state != State::SynReceived
             && let Some(data) = self.choose(now, &sizes, cx)
         {
@@ -117,10 +136,13 @@ impl Connection {
         }
     }
 
-    fn sizes(&mut self, path: &Path, options: &Options) -> Sizes {
+    fn sizes(&mut self, path: &Path, options: &Options, cx: &Context<'_>) -> Sizes {
         let ipv4 = self.local.is_ipv4();
+        self.rcv.advertised_mss = mss_of(path, ipv4);
         let path_mtu = path.mtu.min(self.snd.path_mtu);
-        let base = u32::from(mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)));
+        let base = u32::from(
+            mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment),
+        );
         let fixed = self.fixed_options() as u32;
         let full = base.saturating_sub(fixed).max(8);
         if full != self.snd.mss {
@@ -131,13 +153,43 @@ impl Connection {
         let options_len = options.len() as u32;
         let mss = base.saturating_sub(options_len).max(8);
         let headers = ip_header(ipv4) as u32 + MIN_HEADER as u32 + options_len;
-        let room = u32::from(path.max_super).saturating_sub(headers);
-        Sizes { mss, packet: (room / mss * mss).max(mss) }
+        let mut room = u32::from(path.max_super).saturating_sub(headers);
+        if room > mss
+            && let Some(share) = self.burst()
+        {
+            room = room.min(share.max(cx.config.min_burst.saturating_mul(mss)));
+        }
+        Sizes { mss, packet: (room / mss * mss).max(mss), headers, path: *path }
+    }
+
+    /// On a path that is not a LAN's, what goes at once is what goes in a millisecond: a burst fills
+    /// queues on the way, and others' packets are dropped for it (Linux: TSO autosizing).
+    fn burst(&self) -> Option<u32> {
+        if let Some(rate) = self.congestion.pacing_rate() {
+            return Some(u32::try_from(rate / 1000).unwrap_or(u32::MAX));
+        }
+        let rtt = self.rtt.smoothed().filter(|rtt| *rtt > LAN_RTT)?;
+        let share = u64::from(self.congestion.window()) * 1_000_000 / u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+        Some(u32::try_from(share).unwrap_or(u32::MAX))
     }
 
     /// Which bytes go now: lost ones first, then new ones.
     fn choose(&mut self, now: Instant, sizes: &Sizes, cx: &mut Context<'_>) -> Option<Data> {
         let in_flight = self.in_flight();
+        if self.snd.paced_until > now && self.is_paced(now) {
+            return None;
+        }
+        if let Forward::Trying(left @ 1..) = self.recovery.forward {
+            // RFC 5682, 2.1, step 2b; without anything new, the timeout is taken for right.
+            let one = Sizes { packet: sizes.mss, ..*sizes };
+            let data = self.choose_new(now, in_flight, &one, cx);
+            self.recovery.forward = if data.is_some() { Forward::Trying(left - 1) } else { Forward::Off };
+            if data.is_some() {
+                return data;
+            }
+        } else if let Forward::Trying(0) = self.recovery.forward {
+            return None;
+        }
         if let Some(lost) = self.board.next_lost() {
             return self.choose_lost(lost, in_flight, sizes);
         }
@@ -151,11 +203,35 @@ impl Connection {
         self.choose_new(now, in_flight, sizes, cx)
     }
 
+    /// Whether the pace keeps back what could go; then a timer tells when it may.
+    fn is_paced(&mut self, now: Instant) -> bool {
+        if self.congestion.pacing_rate().is_none() {
+            self.snd.paced_until = now;
+            return false;
+        }
+        let unsent = self.snd.fin != Fin::Sent && (self.data_end() != self.snd.nxt || self.snd.fin == Fin::Due);
+        if unsent || self.board.next_lost().is_some() {
+            self.timers.pace = self.snd.paced_until;
+        }
+        true
+    }
+
+    /// `bytes` went: the pace allows the next after the time that they take.
+    fn pace(&mut self, now: Instant, bytes: u32) {
+        if let Some(rate) = self.congestion.pacing_rate() {
+            let nanos = u64::from(bytes).saturating_mul(1_000_000_000) / rate.max(1);
+            // What a late timer has missed is made up for.
+            let missed = now.since(self.snd.paced_until).min(PACING_SLACK);
+            self.snd.paced_until = now + Duration::from_nanos(nanos).saturating_sub(missed);
+        }
+    }
+
     fn choose_lost(&mut self, lost: SeqRange, in_flight: u32, sizes: &Sizes) -> Option<Data> {
         let window_end = self.snd.una + self.snd.wnd;
         let first = lost.start == self.snd.una;
         let allowed = self.congestion.window().saturating_sub(in_flight);
         if allowed < sizes.mss && in_flight > 0 {
+            self.snd.cwnd_limited = true;
             return None;
         }
         let cwnd_room = (allowed / sizes.mss * sizes.mss).max(sizes.mss);
@@ -163,7 +239,7 @@ impl Connection {
         let window_room = if lost.start.before(window_end) { window_end - lost.start } else { 0 };
         let room = if first { window_room.max(sizes.mss) } else { window_room };
         let len = (lost.end - lost.start).min(cwnd_room).min(room).min(sizes.packet);
-        (len > 0).then(|| Data { range: SeqRange { start: lost.start, end: lost.start + len }, retransmission: true })
+        (len > 0).then(|| Data::new(lost.start, len, true))
     }
 
     /// RFC 8985, 7.3: new data if there is any, else the last segment once more.
@@ -178,10 +254,10 @@ impl Connection {
         let fresh = unsent.min(window_room).min(sizes.mss);
         self.recovery.probe = Some(TailProbe { end: nxt + fresh, retransmission: fresh == 0 });
         if fresh > 0 {
-            return Some(Data { range: SeqRange { start: nxt, end: nxt + fresh }, retransmission: false });
+            return Some(Data::new(nxt, fresh, false));
         }
         let len = (nxt - una).min(sizes.mss);
-        Some(Data { range: SeqRange { start: nxt - len, end: nxt }, retransmission: true })
+        Some(Data::new(nxt - len, len, true))
     }
 
     /// RFC 9293, 3.7.4 and 3.8.6.2.1 (Nagle, silly windows); RFC 5681.
@@ -193,11 +269,12 @@ impl Connection {
         let unsent = self.data_end() - nxt;
         if unsent == 0 {
             self.snd.cwnd_limited = false;
+            self.congestion.app_limited(in_flight);
             if self.snd.fin != Fin::Due {
                 return None;
             }
             // A FIN alone takes no room in a window.
-            return Some(Data { range: SeqRange { start: nxt, end: nxt + 1 }, retransmission: false });
+            return Some(Data::new(nxt, 1, false));
         }
         self.restart_if_idle(now, cx);
         let window_end = una + self.snd.wnd;
@@ -205,60 +282,63 @@ impl Connection {
         let cwnd_room = self.congestion.window().saturating_sub(in_flight);
         let sendable = unsent.min(window_room);
         self.snd.cwnd_limited = sendable > cwnd_room;
-        let room = sendable.min(cwnd_room).min(sizes.packet);
+        // No packet is more than half of the window: acknowledgments are to come as others go.
+        let half = self.congestion.window() / 2 / sizes.mss * sizes.mss;
+        let room = sendable.min(cwnd_room).min(sizes.packet.min(half.max(sizes.mss)));
+        if self.mtu.is_some()
+            && let Some(len) = self.mtu_probe(now, &sizes.path, sizes.headers, sendable.min(cwnd_room))
+        {
+            return Some(Data { mtu_probe: true, ..Data::new(nxt, len, false) });
+        }
 
+        // What waits under a cork waits no longer than data for a window does.
+        let overridden = self.probe_due == Some(Probe::Window);
+        let small_may_go = overridden || self.small_may_go();
         let len = if room >= sizes.mss {
             let tail = room % sizes.mss;
-            if room == unsent && (tail == 0 || self.small_may_go()) { room } else { room - tail }
-        } else if room == unsent && self.small_may_go() {
+            if room == unsent && (tail == 0 || small_may_go) { room } else { room - tail }
+        } else if room == unsent && small_may_go {
             room
         } else if sendable < sizes.mss && sendable < unsent && sendable > 0 && sendable <= cwnd_room {
             // The window is small: half of the largest it ever was, or what the persist timer
             // overrides it for.
-            let overridden = self.probe_due == Some(Probe::Window);
             if sendable >= self.snd.max_wnd / 2 || overridden { sendable } else { 0 }
         } else {
             0
         };
         if len == 0 {
-            if self.board.is_empty() && window_room < unsent.min(sizes.mss) && self.probe_due.is_none() {
+            let held = self.is_corked() || window_room < unsent.min(sizes.mss);
+            if self.board.is_empty() && held && self.probe_due.is_none() {
                 self.arm_persist(now, cx);
             }
             return None;
         }
-        if self.worth_waiting(len, sendable, in_flight, sizes) {
+        if self.worth_waiting(now, len, sendable, in_flight, sizes) {
             self.snd.cwnd_limited = true;
             return None;
         }
-        if self.probe_due == Some(Probe::Window) {
-            self.probe_due = None;
-        }
         let fin = u32::from(self.snd.fin == Fin::Due && len == unsent);
-        Some(Data { range: SeqRange { start: nxt, end: nxt + len + fin }, retransmission: false })
-    }
-
-    /// Nagle, in Minshall's variant: one segment that is not full at a time.
-    fn small_may_go(&self) -> bool {
-        self.nodelay
-            || self.snd.fin == Fin::Due
-            || self.board.is_empty()
-            || self.snd.small_end.is_none_or(|end| end.before_eq(self.snd.una))
+        Some(Data::new(nxt, len + fin, false))
     }
 
     /// With much in flight, acknowledgments come soon: a large super-segment then costs less than
-    /// several small ones now.
-    fn worth_waiting(&self, len: u32, sendable: u32, in_flight: u32, sizes: &Sizes) -> bool {
+    /// several small ones now. Soon is within half of a round trip, as in Linux.
+    fn worth_waiting(&self, now: Instant, len: u32, sendable: u32, in_flight: u32, sizes: &Sizes) -> bool {
         self.recovery.is_open()
             && sizes.packet > sizes.mss
             && len < sendable
             && len < sizes.packet / 2
             && len < self.congestion.window() / 4
             && in_flight > self.congestion.window() / 2
+            && self.board.first_sent_at().zip(self.rtt.smoothed()).is_some_and(|(at, rtt)| now.since(at) >= rtt / 2)
     }
 
     /// RFC 5681, 4.1.
     fn restart_if_idle(&mut self, now: Instant, cx: &Context<'_>) {
-        if self.board.is_empty() && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config) {
+        if cx.config.slow_start_after_idle
+            && self.board.is_empty()
+            && now.since(self.snd.last_sent) > self.rtt.timeout(cx.config)
+        {
             self.congestion.restart_after_idle();
         }
     }
@@ -274,7 +354,7 @@ impl Connection {
         out: &mut dyn Egress,
         cx: &mut Context<'_>,
     ) {
-        let Data { range, retransmission } = data;
+        let Data { range, retransmission, mtu_probe } = data;
         let data_start = self.data_start();
         let data_end = self.data_end();
         let text_end = range.end.earliest(data_end);
@@ -283,6 +363,10 @@ impl Connection {
         let mut segment = self.acknowledgment(range.start, options);
         self.ack_due = AckDue::No;
         self.duplicate_acks_due = 0;
+        let probe = !retransmission && self.probe_due == Some(Probe::Window);
+        if probe {
+            self.probe_due = None;
+        }
         let slices = self.send.slices((range.start - data_start) as usize, text as usize);
         let text: u32 = slices.as_slice().iter().map(|slice| slice.len() as u32).sum();
         let fin = fin && range.start + text == data_end;
@@ -290,12 +374,22 @@ impl Connection {
         if fin {
             segment.flags |= Flags::FIN;
         }
-        if text > 0 && range.start + text == data_end {
+        if text > 0 && range.start + text == data_end && (self.pushes() || probe) {
             segment.flags |= Flags::PSH;
         }
+        if text > 0 && !retransmission {
+            let (ecn, flags) = self.ecn.data_sent();
+            segment.ecn = ecn;
+            segment.flags |= flags;
+        }
         // A full segment is less than 64 KiB.
-        let piece = (text > sizes.mss).then_some(sizes.mss as u16);
+        let piece = (text > sizes.mss && !mtu_probe).then_some(sizes.mss as u16);
+        if piece.is_some() {
+            // Whoever puts the pieces together again need not wait for more (as Linux does).
+            segment.flags |= Flags::PSH;
+        }
         transmit(&segment, slices.as_slice(), piece, path, out);
+        self.pace(now, text);
         let pieces = u64::from(text.div_ceil(sizes.mss).max(1));
         if retransmission {
             cx.counters.retrans_segs += pieces;
@@ -303,6 +397,9 @@ impl Connection {
         } else {
             cx.counters.out_segs += pieces;
             self.sent(now, range, text, sizes, fin, cx);
+            if mtu_probe {
+                self.mtu_probe_sent(range, sizes.headers);
+            }
         }
         if let Phase::Fast(rate) = &mut self.recovery.phase {
             rate.out = rate.out.saturating_add(text);
@@ -310,18 +407,23 @@ impl Connection {
     }
 
     fn retransmitted(&mut self, now: Instant, range: SeqRange) {
-        self.board.retransmitted(range, now);
-        if let (Some(undo), Some(state)) = (&mut self.recovery.undo, self.timestamps)
-            && undo.retransmitted.is_none()
-        {
-            undo.retransmitted = Some(state.option(now).value);
+        let state = self.congestion.sent(now, self.board.in_flight());
+        self.board.retransmitted(range, now, state);
+        if let Some(undo) = &mut self.recovery.undo {
+            undo.sent_again(range.end - range.start, self.timestamps.map(|state| state.option(now).value));
         }
         self.timers.tail_probe = Instant::FAR_FUTURE;
     }
 
     fn sent(&mut self, now: Instant, range: SeqRange, text: u32, sizes: &Sizes, fin: bool, cx: &Context<'_>) {
-        self.board.sent(range.start, range.end, now);
+        let state = self.congestion.sent(now, self.board.in_flight());
+        self.board.sent(range.start, range.end, now, state);
         self.snd.nxt = range.end;
+        let flight = self.board.outstanding();
+        if self.snd.una.after_eq(self.snd.round_end) || flight > self.snd.round_flight {
+            self.snd.round_flight = flight;
+            self.snd.round_end = range.end;
+        }
         self.snd.last_sent = now;
         if fin {
             self.snd.fin = Fin::Sent;
@@ -346,7 +448,7 @@ impl Connection {
             self.ack_due = AckDue::No;
         }
         let window = self.advertise_window();
-        Segment { window, ..self.bare_segment(Flags::ACK, seq, options) }
+        Segment { window, ..self.bare_segment(Flags::ACK | self.ecn.echo_flags(), seq, options) }
     }
 
     /// A segment without payload and window.
@@ -361,6 +463,7 @@ impl Connection {
             options,
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 
@@ -370,6 +473,7 @@ impl Connection {
         self.ack_due = AckDue::No;
         let answers = self.state == State::SynReceived;
         let flags = if answers { Flags::SYN | Flags::ACK } else { Flags::SYN };
+        let flags = flags | self.ecn.syn_flags(answers, self.retries == 0);
         let mut segment = self.bare_segment(flags, self.snd.iss, self.plain_options(now));
         if !answers {
             segment.ack = SeqNum(0);
@@ -377,7 +481,7 @@ impl Connection {
         // The window of a SYN is never scaled (RFC 7323, 2.2).
         segment.window = u16::try_from(self.rcv.limit).unwrap_or(u16::MAX);
         segment.options = Options {
-            mss: Some(mss_of(path, self.local.is_ipv4())),
+            mss: Some(mss_of(path, self.local.is_ipv4()).min(self.max_segment)),
             window_scale: self.scaling.then_some(self.rcv.shift),
             sack_permitted: self.sack,
             timestamps: segment.options.timestamps,

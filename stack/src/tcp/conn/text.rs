@@ -34,7 +34,11 @@ impl Connection {
         memory: &mut Memory<'_>,
     ) {
         let start = segment.seq.latest(self.rcv.nxt);
-        let end = (segment.seq + segment.payload_len()).earliest(self.receive_edge());
+        let whole = segment.seq + segment.payload_len();
+        // What goes beyond the window may be cut off (RFC 9293, 3.10.7.4). If nothing waits to be
+        // read there is room for it, and the peer need not send it again (as in Linux).
+        let fits = self.receive.len() == 0 && segment.seq.before_eq(self.rcv.nxt);
+        let end = if fits { whole } else { whole.earliest(self.receive_edge()) };
         if segment.seq.before(self.rcv.nxt) {
             // RFC 2883: part of it came before.
             self.report_duplicate(segment.seq, self.rcv.nxt.earliest(segment.seq + segment.payload_len()), cx);
@@ -55,6 +59,10 @@ impl Connection {
         if start == self.rcv.nxt {
             self.receive.push(packet, budget, memory);
             self.rcv.nxt = end;
+            if let Some(known) = self.reassembly.as_ref().and_then(|queue| queue.first_before(end)) {
+                // RFC 2883, 4.2: it brings again what came out of order.
+                self.report_duplicate(known.start, known.end, cx);
+            }
             if let Some(queue) = &mut self.reassembly {
                 while let Some(piece) = queue.take(self.rcv.nxt, memory) {
                     // A piece is at most 64 KiB.
@@ -100,7 +108,14 @@ impl Connection {
         } else if self.quick_acks > 0 && !self.interactive {
             self.quick_acks -= 1;
             self.ack_due = AckDue::Now;
-        } else if self.ack_due == AckDue::No {
+        } else {
+            self.delay_ack(now, cx);
+        }
+    }
+
+    /// What has come is acknowledged with the next data, or a little later.
+    fn delay_ack(&mut self, now: Instant, cx: &Context<'_>) {
+        if self.ack_due == AckDue::No {
             self.ack_due = AckDue::Delayed;
             self.timers.delayed_ack = now + cx.config.delayed_ack;
         }
@@ -116,13 +131,20 @@ impl Connection {
     }
 
     /// RFC 9293, 3.10.7.4, eighth: the peer's FIN, once everything before it is here.
-    pub(super) fn try_fin(&mut self) {
+    pub(super) fn try_fin(&mut self, now: Instant, cx: &Context<'_>) {
         if self.rcv.fin != Some(self.rcv.nxt) {
             return;
         }
         self.rcv.fin = None;
         self.rcv.nxt += 1;
-        self.ack_due = AckDue::Now;
+        // Nothing came before it that the application would answer, or there is no window to tell.
+        let alone = self.rcv.nxt == self.rcv.irs + 2 || self.receive_window() == 0;
+        if self.state == State::Established && !alone {
+            // Our own FIN is likely soon: the acknowledgment may ride on it (RFC 9293, 3.8.6.3).
+            self.delay_ack(now, cx);
+        } else {
+            self.ack_due = AckDue::Now;
+        }
         self.state = match self.state {
             State::SynReceived | State::Established => State::CloseWait,
             State::FinWait1 => State::Closing,
@@ -177,7 +199,7 @@ impl Connection {
         let over = now.since(self.rcv.read_since).as_nanos().max(1);
         let in_round = u128::from(self.rcv.read) * round.as_nanos() / over;
         let wanted = u32::try_from(2 * in_round).unwrap_or(u32::MAX);
-        if wanted > self.rcv.limit {
+        if wanted > self.rcv.limit && !self.rcv.limit_fixed {
             self.rcv.limit = wanted.min(cx.config.max_receive);
         }
         self.rcv.read = 0;

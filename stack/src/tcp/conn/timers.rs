@@ -6,7 +6,7 @@ use super::output::Probe;
 use super::{AckDue, Connection, Context, State};
 use crate::tcp::event::CloseReason;
 use crate::tcp::piece::Memory;
-use crate::tcp::recovery::{Phase, Undo};
+use crate::tcp::recovery::{Forward, Phase, Undo};
 use crate::time::Instant;
 
 /// A tail loss probe waits at least this long: drivers hand packets over in batches.
@@ -29,6 +29,8 @@ pub(super) struct Timers {
     pub(super) keepalive: Instant,
     /// User timeout (RFC 9293, 3.10.8; RFC 5482).
     pub(super) user: Instant,
+    /// When the pace allows the next packet.
+    pub(super) pace: Instant,
     /// End of FIN_WAIT_2 or of lingering, once the application has closed.
     pub(super) lifetime: Instant,
 }
@@ -45,6 +47,7 @@ impl Default for Timers {
             delayed_ack: OFF,
             keepalive: OFF,
             user: OFF,
+            pace: OFF,
             lifetime: OFF,
         }
     }
@@ -52,8 +55,9 @@ impl Default for Timers {
 
 impl Timers {
     fn next(&self) -> Instant {
-        let Timers { retransmit, tail_probe, reorder, persist, delayed_ack, keepalive, user, lifetime } = *self;
-        retransmit.min(tail_probe).min(reorder).min(persist).min(delayed_ack).min(keepalive).min(user).min(lifetime)
+        let Timers { retransmit, tail_probe, reorder, persist, delayed_ack, keepalive, user, pace, lifetime } = *self;
+        let loss = retransmit.min(tail_probe).min(reorder).min(persist);
+        loss.min(delayed_ack).min(keepalive).min(user).min(pace).min(lifetime)
     }
 }
 
@@ -75,10 +79,10 @@ impl Connection {
     /// Does what is due. Whether it leaves something to send shows at the next turn.
     pub(in crate::tcp) fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if take(&mut self.timers.user, now) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         if take(&mut self.timers.lifetime, now) {
-            return self.lifetime_over(cx, memory);
+            return self.lifetime_over(now, cx, memory);
         }
         if take(&mut self.timers.delayed_ack, now) && self.ack_due == AckDue::Delayed {
             self.ack_due = AckDue::Now;
@@ -86,15 +90,18 @@ impl Connection {
             self.interactive = false;
             cx.counters.delayed_acks += 1;
         }
+        take(&mut self.timers.pace, now);
         if take(&mut self.timers.reorder, now) {
             let flight = self.board.outstanding();
             self.detect_losses(now, 0, false, flight, cx);
         }
         if take(&mut self.timers.tail_probe, now) && !self.board.is_empty() {
             self.probe_due = Some(Probe::Tail);
+            // RFC 8985, 7.3: RTO runs from the probe.
+            self.timers.retransmit = now + self.rtt.timeout(cx.config);
         }
         if take(&mut self.timers.persist, now) {
-            self.persist(cx, memory);
+            self.persist(now, cx, memory);
         }
         if take(&mut self.timers.keepalive, now) {
             self.keep_alive(now, cx, memory);
@@ -122,7 +129,7 @@ impl Connection {
         }
         self.retries = self.retries.saturating_add(1);
         if self.retries > self.max_retries(cx) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         cx.counters.timeouts += 1;
         if opening {
@@ -139,9 +146,10 @@ impl Connection {
         if recovery.phase != Phase::Timeout || first_of_episode {
             // RFC 5681, 3.1: the threshold comes down once for a segment, not at each timeout.
             if recovery.phase != Phase::Timeout {
-                recovery.undo = Some(Undo { windows: congestion.snapshot(), retransmitted: None });
+                recovery.undo = Some(Undo::new(congestion.snapshot(), self.snd.una));
             }
             congestion.congestion_event(now, board.outstanding());
+            self.ecn.reduced(self.snd.nxt);
         } else {
             recovery.undo = None;
         }
@@ -149,14 +157,17 @@ impl Connection {
         recovery.duplicate_bytes = 0;
         recovery.probe = None;
         recovery.phase = Phase::Timeout;
+        recovery.marked = false;
+        // RFC 5682, 2.1, step 1: for the first timeout of a segment.
+        recovery.forward = if recovery.undo.is_some() { Forward::Waiting } else { Forward::Off };
         recovery.recover = self.snd.nxt;
         if self.sack {
             self.rack.mark_lost_on_timeout(now, board, self.snd.una, &self.rtt);
         } else {
             board.mark_lost(|_| true);
         }
-        // One segment may go now; what still counts as in flight must not keep it back.
-        congestion.set_window(board.in_flight().saturating_add(self.snd.mss));
+        congestion.timed_out(board.in_flight());
+        self.suspect_mtu(now, cx);
         self.rtt.back_off();
         self.timers.tail_probe = OFF;
         self.timers.reorder = OFF;
@@ -190,10 +201,8 @@ impl Connection {
         if self.in_flight() <= self.snd.mss {
             delay += WORST_DELAYED_ACK;
         }
-        let at = now + delay;
-        if at < self.timers.retransmit {
-            self.timers.tail_probe = at;
-        }
+        // RFC 8985, 7.2: where RTO would come first, the probe goes in its place.
+        self.timers.tail_probe = (now + delay).min(self.timers.retransmit);
     }
 
     /// RFC 9293, 3.8.6.1: data waits, nothing is in flight, and the window keeps it back.
@@ -203,12 +212,12 @@ impl Connection {
         }
     }
 
-    fn persist(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn persist(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         self.retries = self.retries.saturating_add(1);
         // RFC 9293, 3.8.6.1 (MUST-37): a peer that answers may keep the window shut for ever; one
         // that was abandoned by its application may not.
         if self.retries > self.max_retries(cx) {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         self.rtt.back_off();
         self.probe_due = Some(Probe::Window);
@@ -227,7 +236,7 @@ impl Connection {
             return;
         }
         if keepalive.unanswered >= keepalive.settings.count {
-            return self.time_out(cx, memory);
+            return self.time_out(now, cx, memory);
         }
         keepalive.unanswered += 1;
         self.timers.keepalive = now + keepalive.settings.interval;
@@ -256,18 +265,18 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn time_out(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         cx.counters.abort_on_timeout += 1;
-        self.reset_peer(cx);
+        self.reset_peer(now, cx);
         self.fail(CloseReason::TimedOut, memory);
     }
 
-    fn lifetime_over(&mut self, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+    fn lifetime_over(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if self.state == State::FinWait2 {
             // The peer has all our data and does not close; nobody waits here (as Linux does).
             self.fail(CloseReason::TimedOut, memory);
         } else {
-            self.reset_peer(cx);
+            self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);
         }
     }

@@ -72,7 +72,7 @@ fn released_handles_are_unknown() {
     host.close(id);
     host.tcp.abort(now, id, &mut host.pool);
     assert_eq!(host.tcp.state(second), Ok(State::Established));
-    host.tcp.close_listener(listener);
+    host.tcp.close_listener(host.now, listener);
     assert_eq!(host.tcp.accept(listener), None);
 }
 

@@ -120,7 +120,8 @@ fn a_syn_ack_is_sent_again() {
 /// A flood of SYNs takes bounded memory; the oldest gives way, established connections do not.
 #[test]
 fn the_syn_queue_is_bounded() {
-    let (mut host, listener, _) = serve(TcpConfig { syn_queue: 8, ..TcpConfig::default() });
+    let config = TcpConfig { syn_queue: 8, syn_cookies: SynCookies::Never, ..TcpConfig::default() };
+    let (mut host, listener, _) = serve(config);
     for port in 1..=100 {
         host.inject(Peer::new(here(60), there(port)).syn(), &[]);
     }
@@ -187,7 +188,8 @@ fn the_closest_listener_is_chosen() {
     }
 }
 
-/// R7: a listener that closes leaves accepted connections alone, and resets those that wait.
+/// R7: a listener that closes leaves accepted connections alone, resets those that wait, and forgets
+/// half-open ones: their peers hear of it when they go on (RFC 9293, 3.10.7.1).
 #[test]
 fn closing_a_listener_spares_accepted_connections() {
     let Served { mut host, listener, id, mut peer, .. } = served(Options::default());
@@ -196,13 +198,18 @@ fn closing_a_listener_spares_accepted_connections() {
     waiting.seq += 1;
     waiting.ack = host.one().segment.seq + 1;
     host.inject(waiting.segment(ACK), &[]);
-    host.inject(Peer::new(here(60), there(2002)).syn(), &[]);
-    host.sent();
+    let mut half_open = Peer::new(here(60), there(2002));
+    host.inject(half_open.syn(), &[]);
+    half_open.seq += 1;
+    half_open.ack = host.one().segment.seq + 1;
     host.flows();
-    host.tcp.close_listener(listener);
+    host.tcp.close_listener(host.now, listener);
     let resets = host.sent();
-    assert_eq!(resets.len(), 2);
-    assert!(resets.iter().all(|sent| sent.segment.flags.rst() && sent.segment.destination.port() > 2000));
+    assert_eq!(resets.len(), 1);
+    assert!(resets[0].segment.flags.rst() && resets[0].segment.destination.port() == 2001);
+    host.inject(half_open.segment(ACK), &[]);
+    let reset = host.one().segment;
+    assert_eq!((reset.flags, reset.seq, reset.destination.port()), (RST, half_open.ack, 2002));
     assert_eq!(host.states(), [State::Established]);
     assert!(host.flows().contains(&FlowEvent::Unlistening { address: None, port: 60 }));
     host.inject(peer.segment(ACK), b"still");

@@ -1,11 +1,18 @@
 //! Segments at virtual time: tables against one TCP, and two TCPs through a bad network.
 
 mod close;
+mod cookies;
 mod data;
+mod details;
+mod ecn;
 mod events;
+mod forward;
 mod handshake;
 mod loss;
+mod mtu;
 mod network;
+mod options;
+mod paths;
 mod reset;
 mod robustness;
 mod timers;
@@ -19,7 +26,7 @@ use crate::egress::{LinkId, Path, Transmit};
 use crate::packet::Checksum;
 use crate::wire::checksum;
 use crate::wire::ip::protocol;
-use crate::wire::tcp::{Flags, Options, Timestamps};
+use crate::wire::tcp::{Codepoint, Flags, Options, Timestamps};
 
 const SYN: Flags = Flags::SYN;
 const ACK: Flags = Flags::ACK;
@@ -96,7 +103,9 @@ impl Egress for Capture {
             Checksum::Unverified => panic!("a packet without checksum"),
         }
         let piece = packet.offload.segmentation.map(|segmentation| segmentation.size);
-        let segment = Segment::parse(transport, header, source, destination, piece).unwrap();
+        let mut segment = Segment::parse(transport, header, source, destination, piece).unwrap();
+        let class = if v4 { bytes[1] } else { bytes[0] << 4 | bytes[1] >> 4 };
+        segment.ecn = Codepoint::of(class);
         let payload = bytes[segment.payload.clone()].to_vec();
         match piece {
             None => assert!(bytes.len() <= usize::from(self.path.mtu), "{} bytes", bytes.len()),
@@ -226,6 +235,7 @@ impl Peer {
             options: Options { timestamps: self.timestamps, ..Options::default() },
             payload: 0..0,
             pieces: 1,
+            ecn: Codepoint::NotEct,
         }
     }
 

@@ -12,8 +12,23 @@ pub(super) struct Faults {
     pub(super) loss: u32,
     pub(super) doubling: u32,
     pub(super) reordering: u32,
+    /// By how much at most, in milliseconds; zero means 40.
+    pub(super) jitter: u64,
+    /// Packets that go without delay, past all that are on their way.
+    pub(super) overtaking: u32,
     /// Cuts super-segments, as a device does: pieces then fare each for itself.
     pub(super) cutting: bool,
+}
+
+/// A hop on the way that is narrower than the hosts' links.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bottleneck {
+    /// Bytes per second.
+    pub(super) rate: u64,
+    /// Bytes that wait at most; what comes then is dropped.
+    pub(super) queue: u64,
+    /// Bytes that wait, from which on packets are marked that can be (RFC 3168).
+    pub(super) mark_from: u64,
 }
 
 /// One way between the two.
@@ -22,6 +37,11 @@ pub(super) struct Network {
     pub(super) hosts: [Host; 2],
     pub(super) delay: Duration,
     pub(super) faults: Faults,
+    pub(super) bottleneck: Option<Bottleneck>,
+    /// Until when the bottleneck sends what it has, each way.
+    busy_until: [Instant; 2],
+    /// Largest packet that a hop takes, and whether it says so (RFC 1191).
+    pub(super) hop_mtu: Option<(u16, bool)>,
     random: Xoshiro256PlusPlus,
     wire: BTreeMap<(Instant, u64), (usize, Segment, Vec<u8>)>,
     serial: u64,
@@ -45,6 +65,9 @@ impl Network {
             hosts,
             delay: millis(10),
             faults: Faults::default(),
+            bottleneck: None,
+            busy_until: [now; 2],
+            hop_mtu: None,
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             wire: BTreeMap::new(),
             serial: 0,
@@ -69,19 +92,49 @@ impl Network {
         }
     }
 
-    fn put(&mut self, to: usize, segment: Segment, payload: Vec<u8>) {
+    fn put(&mut self, to: usize, mut segment: Segment, payload: Vec<u8>) {
         self.packets += 1;
         self.payload += payload.len() as u64;
+        let length = 20 + segment.header_len() + payload.len();
+        if let Some((mtu, tells)) = self.hop_mtu
+            && length > usize::from(mtu)
+        {
+            if tells {
+                let host = &mut self.hosts[1 - to];
+                let error = IcmpError::PacketTooBig { mtu };
+                host.tcp.icmp_error(self.now, segment.source, segment.destination, segment.seq, error, &mut host.pool);
+            }
+            return;
+        }
         if self.happens(self.faults.loss) {
             return;
         }
+        let mut leaves = self.now;
+        if let Some(Bottleneck { rate, queue, mark_from }) = self.bottleneck {
+            let busy = &mut self.busy_until[to];
+            let waiting = busy.since(self.now).as_nanos() as u64 * rate / 1_000_000_000;
+            if waiting + length as u64 > queue {
+                return;
+            }
+            if waiting >= mark_from && segment.ecn != Codepoint::NotEct {
+                segment.ecn = Codepoint::Ce;
+            }
+            *busy = (*busy).max(self.now) + Duration::from_nanos(length as u64 * 1_000_000_000 / rate);
+            leaves = *busy;
+        }
         let copies = if self.happens(self.faults.doubling) { 2 } else { 1 };
         for _ in 0..copies {
-            let extra = if self.happens(self.faults.reordering) { self.random.random_range(0..40) } else { 0 };
+            let extra =
+                if self.happens(self.faults.reordering) { self.random.random_range(0..self.jitter()) } else { 0 };
+            let delay = if self.happens(self.faults.overtaking) { Duration::ZERO } else { self.delay };
             self.serial += 1;
-            let key = (self.now + self.delay + millis(extra), self.serial);
+            let key = (leaves + delay + millis(extra), self.serial);
             self.wire.insert(key, (to, segment.clone(), payload.clone()));
         }
+    }
+
+    fn jitter(&self) -> u64 {
+        if self.faults.jitter == 0 { 40 } else { self.faults.jitter }
     }
 
     /// Goes on to the next thing that happens; `false` if nothing ever will.

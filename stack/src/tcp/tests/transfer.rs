@@ -11,6 +11,7 @@ fn faults() -> impl Strategy<Value = Faults> {
         doubling,
         reordering,
         cutting,
+        ..Faults::default()
     })
 }
 

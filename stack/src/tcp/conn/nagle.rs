@@ -1,0 +1,65 @@
+//! When a segment that is not full may go (RFC 9293, 3.7.4), and what the application says of it:
+//! TCP_NODELAY, TCP_CORK and MSG_MORE as in Linux.
+
+use super::{Connection, Fin};
+use crate::seq::SeqNum;
+
+/// What holds small segments back beside Nagle's algorithm.
+#[derive(Debug, Default)]
+pub(super) struct Cork {
+    /// TCP_CORK.
+    on: bool,
+    /// MSG_MORE was said with the last data, and nothing was acknowledged since: the next
+    /// acknowledgment lets it go.
+    more: bool,
+    /// The last data ends no message: no PSH (RFC 9293, 3.9.1.2).
+    open_end: bool,
+    /// Small segments up to here may go whatever else is said: TCP_NODELAY was set when they waited.
+    push_to: Option<SeqNum>,
+}
+
+impl Connection {
+    /// SEND brought data; `more` will follow at once.
+    pub(super) fn data_written(&mut self, more: bool) {
+        self.cork.more = more;
+        self.cork.open_end = more;
+    }
+
+    pub(in crate::tcp) fn set_nodelay(&mut self, nodelay: bool) {
+        self.nodelay = nodelay;
+        if nodelay {
+            // What waits goes now, even from under a cork.
+            self.cork.push_to = Some(self.data_end());
+        }
+    }
+
+    pub(in crate::tcp) fn set_cork(&mut self, on: bool) {
+        self.cork.on = on;
+    }
+
+    /// An acknowledgment came: MSG_MORE is not a promise for ever.
+    pub(super) fn release_more(&mut self) {
+        self.cork.more = false;
+    }
+
+    /// Something other than windows and Nagle holds back a small segment.
+    pub(super) fn is_corked(&self) -> bool {
+        (self.cork.on || self.cork.more) && self.cork.push_to.is_none_or(|end| end.before(self.data_end()))
+    }
+
+    /// Nagle, in Minshall's variant: one segment that is not full at a time.
+    pub(super) fn small_may_go(&self) -> bool {
+        if self.snd.fin == Fin::Due {
+            return true;
+        }
+        !self.is_corked()
+            && (self.nodelay
+                || self.board.is_empty()
+                || self.snd.small_end.is_none_or(|end| end.before_eq(self.snd.una)))
+    }
+
+    /// Whether a segment that ends where the data ends says so by PSH.
+    pub(super) fn pushes(&self) -> bool {
+        !self.cork.open_end || self.snd.fin == Fin::Due
+    }
+}

@@ -1,0 +1,135 @@
+//! The stack with its device, its clock and its sockets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use stack::home::Kind;
+use stack::route::{Link, Route};
+use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Stack, Transmit};
+
+use crate::device;
+use crate::epoll::Epoll;
+use crate::settings::{self, Flags};
+use crate::socket::Socket;
+
+/// The device.
+const LINK: LinkId = LinkId(0);
+/// Packets that one turn of the stack may send.
+const BUDGET: usize = 256;
+/// When the virtual clock starts.
+const START: Instant = Instant::from_millis(1000);
+
+/// A packet that has left, and when.
+pub type Sent = (Instant, Vec<u8>);
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    /// The stack under test, once the first socket or packet needs it: before that the script has
+    /// not run its `sysctl` yet.
+    stack: Option<Box<Stack>>,
+    flags: Flags,
+    now: Instant,
+    sent: VecDeque<Sent>,
+    /// Sockets by file descriptor.
+    pub sockets: BTreeMap<i32, Socket>,
+    /// Epoll instances by file descriptor.
+    pub epolls: BTreeMap<i32, Epoll>,
+}
+
+struct Device<'a> {
+    now: Instant,
+    sent: &'a mut VecDeque<Sent>,
+}
+
+impl Egress for Device<'_> {
+    fn transmit(&mut self, packet: Transmit<'_>) {
+        let payload = packet.payload.concat();
+        let piece = packet.offload.segmentation.map_or(payload.len(), |segmentation| usize::from(segmentation.size));
+        let pieces: Vec<&[u8]> = if payload.is_empty() { vec![&[]] } else { payload.chunks(piece.max(1)).collect() };
+        let last = pieces.len() - 1;
+        for (index, bytes) in pieces.into_iter().enumerate() {
+            let whole = device::piece(packet.header, bytes, index * piece, index == last);
+            self.sent.push_back((self.now, whole));
+        }
+    }
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub fn new(flags: Flags) -> Self {
+        World {
+            stack: None,
+            flags,
+            now: START,
+            sent: VecDeque::new(),
+            sockets: BTreeMap::new(),
+            epolls: BTreeMap::new(),
+        }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The stack.
+    pub fn stack(&mut self) -> &mut Stack {
+        let flags = self.flags;
+        self.stack.get_or_insert_with(|| {
+            let config = Config { tcp: settings::tcp_config(), ..Config::default() };
+            let mut stack = Box::new(Stack::new(config, 0x5eed));
+            stack.home_mut().add(flags.local, flags.prefix, Kind::Link);
+            // As many segments together as Linux has at a low rate; the device takes them apart.
+            let headers = if flags.local.is_ipv4() { 40 } else { 60 };
+            let max_super = flags.mtu.saturating_sub(headers).saturating_mul(settings::segments_together()) + headers;
+            let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super };
+            stack.routes_mut().add_link(link);
+            stack.routes_mut().replace(Route::default_for(flags.local, LINK, None));
+            stack
+        })
+    }
+
+    /// The stack's own address.
+    pub fn local(&self) -> IpAddr {
+        self.flags.local
+    }
+
+    /// Lets everything leave that is ready, and tells the epoll instances what has happened.
+    pub fn pump(&mut self) {
+        let World { stack: Some(stack), now, sent, .. } = self else { return };
+        while stack.poll_transmit(*now, &mut Device { now: *now, sent }, BUDGET) {}
+        // Sockets are asked for their state; the events say no more.
+        while stack.tcp_mut().poll_event().is_some() {}
+        self.notice_readiness();
+    }
+
+    /// A packet comes in from the device.
+    pub fn inject(&mut self, bytes: &[u8]) {
+        let now = self.now;
+        let mut packet = Packet::copy_of(bytes);
+        packet.offload.checksum = Checksum::Unverified;
+        self.stack().receive(now, LINK, packet);
+        self.pump();
+    }
+
+    /// The next packet that has left.
+    pub fn take_sent(&mut self) -> Option<Sent> {
+        self.sent.pop_front()
+    }
+
+    /// When the stack has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.stack.as_ref()?.next_deadline()
+    }
+
+    /// Goes to `at`, which is not beyond the next deadline, and does what is due then.
+    pub fn go_to(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        let now = self.now;
+        if self.next_deadline().is_some_and(|due| due <= now) {
+            self.stack().handle_timeout(now);
+            self.pump();
+        }
+    }
+}
