@@ -65,6 +65,8 @@ pub(crate) struct Dvipa {
     pub claim: Option<Claim>,
     /// While the owner by `claim` takes back: the stack that still routes, and its epoch.
     pub acting: Option<(StackId, Epoch)>,
+    /// The stack that the owner by `claim` has taken the DVIPA back from, and its epoch.
+    pub before: Option<(StackId, Epoch)>,
     /// This stack's own part.
     pub standing: Standing,
     /// The epoch of this stack's last claim.
@@ -96,6 +98,7 @@ impl Dvipa {
             primary: None,
             claim: None,
             acting: None,
+            before: None,
             standing: Standing::Standby,
             epoch: Epoch::NONE,
             advertised: false,

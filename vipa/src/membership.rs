@@ -218,6 +218,7 @@ impl Vipa {
     /// A new session with a peer is agreed on: both sides send what they know.
     pub(crate) fn agreed(&mut self, stack: StackId) {
         let now = self.now;
+        self.waits_dazed |= now < self.dazed_until;
         let Some(peer) = self.peers.get_mut(&stack) else { return };
         let was = core::mem::replace(&mut peer.contact, Contact::Up);
         peer.heard_at = now;

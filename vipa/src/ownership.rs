@@ -280,6 +280,7 @@ impl Vipa {
         let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
         let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
         dvipa.acting = from.map(|stack| (stack, before));
+        dvipa.before = dvipa.acting;
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
         dvipa.epoch = epoch;
         dvipa.idle_told = false;
@@ -464,6 +465,7 @@ impl Vipa {
         let yields = from == Some(me) && matches!(dvipa.standing, Standing::Active | Standing::Yielding);
         let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
         dvipa.acting = from.map(|stack| (stack, if stack == me { dvipa.epoch } else { before }));
+        dvipa.before = dvipa.acting;
         dvipa.claim = Some(claim);
         if collects && !yields {
             self.step_down(id);

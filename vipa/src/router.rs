@@ -252,8 +252,8 @@ impl Vipa {
             Standing::Active => {
                 self.take_out(flow);
                 match self.choose(flow, segment.sequence) {
-                    // R20, but not while the SYN's first target may only be out of reach (I6).
-                    Verdict::Reset if self.is_silent(target) => {
+                    // Its first target may only be out of reach (I6).
+                    Verdict::Drop(DropReason::HolderUnknown) if self.is_silent(target) => {
                         self.enter(*flow, entry);
                         Verdict::Target { stack: target, entered: again }
                     }
@@ -292,7 +292,8 @@ impl Vipa {
                 Some(target) => target,
                 // Where every port is distributed, servers bound to any address are the owner's own.
                 None if every => me,
-                // R20
+                // R20, but not while a target may only be out of reach: the client tries again (R19).
+                None if self.has_silent_target(id) => return Verdict::Drop(DropReason::HolderUnknown),
                 None => return Verdict::Reset,
             }
         } else {
@@ -307,6 +308,13 @@ impl Vipa {
             return Verdict::Drop(DropReason::TableFull);
         }
         Verdict::Target { stack: target, entered: true }
+    }
+
+    /// Whether a candidate target is silent.
+    fn has_silent_target(&self, id: DvipaId) -> bool {
+        let dvipa = self.dvipa(id);
+        self.peers.iter().any(|(stack, peer)| self.is_silent(*stack) && dvipa.has_target(peer.xcf))
+            && self.guards(Guard::Silent)
     }
 
     /// A segment that the router `from` has forwarded to this stack as its target. Nobody answers
@@ -346,9 +354,10 @@ impl Vipa {
 
     /// Whether the router `from` decided under an epoch that is over.
     fn is_superseded(&self, dvipa: &Dvipa, from: IpAddr, epoch: Epoch) -> bool {
-        let acting = dvipa.acting.is_some_and(|(router, _)| self.address_of(router) == from);
+        // One that has handed over in order has told what it decided.
+        let told = dvipa.before.is_some_and(|(router, its)| self.address_of(router) == from && its == epoch);
         let higher = dvipa.claim.as_ref().is_some_and(|claim| claim.epoch > epoch && claim.owner != from);
-        higher && !acting && self.guards(Guard::Epoch)
+        higher && !told && self.guards(Guard::Epoch)
     }
 
     /// R9: an ICMP error goes to the stack of the connection that it is about.

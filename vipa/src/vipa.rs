@@ -140,6 +140,7 @@ impl Vipa {
     /// A control datagram from XCF. Afterwards poll actions.
     pub fn receive(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) {
         self.advance(now);
+        self.deadline_changed();
         let Some(stack) = self.stack_of(from).filter(|stack| *stack != self.me) else {
             return self.count_unknown(from);
         };

@@ -175,7 +175,11 @@ impl World {
             }
             if alive && session.failed.is_some() {
                 wrong = Some(("I6", format!("session {number} {session:?} is lost, though MVS{} lives", life.0 + 1)));
-            } else if alive && session.received != session.wanted {
+            } else if alive
+                && session.received != session.wanted
+                // Its server may have gone while the handshake was under way, and the DVIPA with it.
+                && (session.received > 0 || self.is_owned(session.server.ip()))
+            {
                 let image = self.sites[life.0].image.as_ref();
                 let server =
                     image.and_then(|image| image.stack.tcp().connections().find(|one| (one.local, one.remote) == flow));

@@ -206,6 +206,9 @@ impl World {
     }
 
     fn outcome(mut self) -> Outcome {
+        for index in 0..self.sites.len() {
+            self.describe(index);
+        }
         for site in &self.sites {
             let Some(image) = &site.image else { continue };
             let counters = image.vipa.counters();
@@ -233,6 +236,21 @@ impl World {
             coverage: self.coverage,
             trace: self.trace.unwrap_or_default(),
         }
+    }
+
+    /// For the trace: what an image knows in the end.
+    fn describe(&mut self, index: usize) {
+        let Some(image) = self.sites[index].image.as_ref().filter(|_| self.trace.is_some()) else { return };
+        let vipa = &image.vipa;
+        let owns = |known: &vipa::status::DvipaStatus| {
+            let owner = known.owner.map(|owner| layout::index(owner) + 1);
+            format!("{} of {owner:?} {} {:?}", known.address, known.epoch, known.status)
+        };
+        let dvipas: Vec<String> = vipa.dvipas().iter().map(owns).collect();
+        let peers: Vec<String> =
+            vipa.peers().iter().map(|peer| format!("{:?} {:?}", peer.name, peer.contact)).collect();
+        let lines = [format!("MVS{} in the end: {}", index + 1, dvipas.join(", ")), format!("  {}", peers.join(", "))];
+        lines.into_iter().for_each(|line| self.say(|| line));
     }
 
     pub fn cover(&mut self, what: impl Into<String>) {
