@@ -11,7 +11,7 @@ use crate::created::Creation;
 use crate::event::Event;
 use crate::membership::StackId;
 use crate::vipa::Vipa;
-use crate::wire::control::Header;
+use crate::wire::control::{Header, Item, items};
 use crate::wire::message::Message;
 
 impl Vipa {
@@ -88,9 +88,12 @@ impl Vipa {
         self.deadline_changed();
     }
 
-    /// Outside the group: who still takes this stack for a member is told.
-    pub(crate) fn hear_outside(&mut self, stack: StackId, header: &Header) {
-        if header.receiver.incarnation != self.config.incarnation {
+    /// Outside the group: who still takes this stack for a member is told, by an answer to what only
+    /// members say: two that have left would tell each other for ever.
+    pub(crate) fn hear_outside(&mut self, stack: StackId, header: &Header, messages: &[u8]) {
+        let first = items(messages).next();
+        let member = matches!(first, Some(Item::Message(Message::Hello { .. } | Message::Heartbeat { .. })));
+        if !member || header.receiver.incarnation != self.config.incarnation {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&stack) {

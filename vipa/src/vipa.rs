@@ -146,7 +146,7 @@ impl Vipa {
         };
         let Some((header, messages)) = Header::parse(datagram) else { return self.count_unknown(from) };
         if self.outside {
-            return self.hear_outside(stack, &header);
+            return self.hear_outside(stack, &header, messages);
         }
         let hello = match items(messages).next() {
             Some(Item::Message(hello @ Message::Hello { .. })) => Some(hello),

@@ -17,6 +17,8 @@ use super::plan::{Plan, Random, STORM, Weather};
 
 /// How long the calm after the storm lasts: time enough for every wait of the protocol.
 const CALM: Duration = Duration::from_secs(16);
+/// Packets, datagrams and timers of one run: about ten times as many as in the busiest.
+const MOST: u64 = 1_000_000;
 /// Packets that wait for a paused image.
 const BACKLOG: usize = 2048;
 
@@ -386,6 +388,9 @@ impl World {
                 _ => break,
             }
             let Some(Reverse(Entry { at, to, input, .. })) = self.queue.pop() else { break };
+            if self.order > MOST {
+                self.observer.violated("I24", format!("{MOST} things have happened, and there is no end to it"));
+            }
             self.now = at;
             match to {
                 Who::Image(index) => self.deliver(index, input),
