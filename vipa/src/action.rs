@@ -1,6 +1,6 @@
 //! What the VIPA distribution function says to its driver.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use stack::Packet;
 
@@ -161,11 +161,8 @@ pub enum Action {
         /// Its life.
         incarnation: u64,
     },
-    /// Connections of this stack on the address are reset: it is not its own any more.
-    Break {
-        /// The DVIPA.
-        address: IpAddr,
-    },
+    /// Connections of this stack are reset.
+    Break(Broken),
     /// More ports for connections from the DVIPA are there (R8).
     PortsLeased {
         /// The DVIPA.
@@ -180,4 +177,24 @@ pub enum Action {
     Event(Event),
     /// An orderly stop may end now.
     Left,
+}
+
+/// Connections that are reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// All on the DVIPA: it is not this stack's any more.
+    All(IpAddr),
+    /// One, by its own and its other end: the client has another between the same ends with another
+    /// stack, and has forgotten this one (I7).
+    One(SocketAddr, SocketAddr),
+}
+
+impl Broken {
+    /// Whether a connection is among them.
+    pub fn covers(self, local: SocketAddr, remote: SocketAddr) -> bool {
+        match self {
+            Broken::All(address) => address == local.ip(),
+            Broken::One(own, other) => (own, other) == (local, remote),
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use stack::Instant;
 use thiserror::Error;
 
-use crate::action::Action;
+use crate::action::{Action, Broken};
 use crate::dvipa::{Definition, DvipaId};
 use crate::ownership::Phase;
 use crate::vipa::Vipa;
@@ -161,7 +161,7 @@ impl Vipa {
         };
         if later && lost {
             self.created.remove(&address);
-            self.actions.push_back(Action::Break { address });
+            self.actions.push_back(Action::Break(Broken::All(address)));
             self.reprofile();
         }
     }

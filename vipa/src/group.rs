@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use stack::Instant;
 
-use crate::action::Action;
+use crate::action::{Action, Broken};
 use crate::created::Creation;
 use crate::event::Event;
 use crate::membership::StackId;
@@ -60,7 +60,7 @@ impl Vipa {
                 self.actions.push_back(Action::Withdraw { address });
             }
             if dvipa.held > 0 {
-                self.actions.push_back(Action::Break { address });
+                self.actions.push_back(Action::Break(Broken::All(address)));
             }
             if dvipa.home.is_some() {
                 self.actions.push_back(Action::RemoveHome { address });

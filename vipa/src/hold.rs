@@ -45,8 +45,33 @@ struct Waiting {
 #[derive(Debug)]
 struct Question {
     pending: BTreeSet<StackId>,
+    asked: Instant,
+    /// Another stack has answered that it holds it.
+    rival: Option<Holder>,
     /// A stack that may hold it cannot be asked, or will not answer.
     unsure: bool,
+}
+
+/// A stack that has said, asked, that it holds a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub stack: StackId,
+    pub instance: u32,
+    /// When the connection began there, at the earliest and at the latest, in milliseconds of this
+    /// stack's clock. `None` if it did not say.
+    pub began: Option<(i64, i64)>,
+}
+
+impl Holder {
+    /// The stack itself, whose connection began at `since`.
+    pub fn own(stack: StackId, instance: u32, since: Instant) -> Holder {
+        Holder { stack, instance, began: Some((millis(since), millis(since))) }
+    }
+
+    /// Whether its connection began before the other's, for certain.
+    pub fn is_older(&self, other: &Holder) -> bool {
+        self.began.zip(other.began).is_some_and(|((_, latest), (earliest, _))| latest < earliest)
+    }
 }
 
 #[derive(Debug)]
@@ -159,25 +184,44 @@ impl Vipa {
         }
         let disposition = self.keep(flow, packet, origin, segment);
         if matches!(disposition, Disposition::Held) {
-            self.pose(flow, pending, unsure);
+            self.pose(flow, pending, unsure, None);
         }
         disposition
     }
 
-    /// Asks one stack about a connection for which no packet waits.
-    pub(crate) fn question(&mut self, flow: Flow, stack: StackId) {
-        if self.hold.questions < self.config.limits.asks && self.is_live(stack) && stack != self.me {
-            self.pose(flow, BTreeSet::from([stack]), false);
+    /// Asks one stack about a connection that another one holds as well, as far as is known: `rival`
+    /// if that one was asked before. A question that is open is left alone.
+    pub(crate) fn question(&mut self, flow: Flow, stack: StackId, rival: Option<Holder>) {
+        let room = self.hold.questions < self.config.limits.asks;
+        if room && !self.is_asked(&flow) && self.is_live(stack) && stack != self.me {
+            self.pose(flow, BTreeSet::from([stack]), false, rival);
         }
     }
 
-    fn pose(&mut self, flow: Flow, pending: BTreeSet<StackId>, unsure: bool) {
+    /// The open question about the connection has an answer: `stack` holds it, for `age`
+    /// milliseconds. `None` if this stack was not asked. With the rival that it was asked about.
+    pub(crate) fn answer_in(
+        &mut self,
+        flow: &Flow,
+        stack: StackId,
+        instance: u32,
+        age: Option<u32>,
+    ) -> Option<(Holder, Option<Holder>)> {
+        let question = self.hold.flows.get_mut(flow)?.question.take_if(|question| question.pending.contains(&stack))?;
+        self.hold.questions -= 1;
+        // It wrote this after it was asked, in whole milliseconds.
+        let (asked, now) = (millis(question.asked), millis(self.now));
+        let began = age.map(i64::from).map(|age| (asked - age - 1, now - age + 1));
+        Some((Holder { stack, instance, began }, question.rival))
+    }
+
+    fn pose(&mut self, flow: Flow, pending: BTreeSet<StackId>, unsure: bool, rival: Option<Holder>) {
         let until = self.now + self.config.timing.ask;
         let message = Message::Ask { connection: self.connection(&flow) };
         pending.iter().for_each(|stack| self.tell(*stack, &message));
         self.counters.asked += 1;
         self.hold.questions += 1;
-        self.hold.waiting(flow, until).question = Some(Question { pending, unsure });
+        self.hold.waiting(flow, until).question = Some(Question { pending, asked: self.now, rival, unsure });
         self.hold.extend(&flow, until);
         self.deadline_changed();
     }
@@ -228,8 +272,10 @@ impl Vipa {
     fn conclude(&mut self, flow: Flow) {
         let Some(waiting) = self.hold.take(&flow) else { return };
         let unsure = waiting.question.is_some_and(|question| question.unsure);
+        // Between the same ends another connection may have begun meanwhile.
+        let known = self.local.contains_key(&flow) || self.crt.get(&flow).is_some();
         for held in waiting.packets {
-            if held.opens {
+            if held.opens || known {
                 self.replay(held);
             } else if unsure {
                 self.counters.drop(DropReason::HolderUnknown, 1);
@@ -274,6 +320,10 @@ impl Vipa {
             self.counters.drop(DropReason::HolderUnknown, waiting.packets.len() as u64);
         }
     }
+}
+
+fn millis(at: Instant) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn small(packet: &Packet) -> Packet {

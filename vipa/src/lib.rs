@@ -47,7 +47,7 @@ mod takeback;
 mod vipa;
 pub mod wire;
 
-pub use action::{Action, Disposition, DropReason, Origin};
+pub use action::{Action, Broken, Disposition, DropReason, Origin};
 pub use config::{Config, Limits, Timing};
 pub use created::{Conflict, Creation, Outcome};
 pub use definitions::{

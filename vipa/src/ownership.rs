@@ -314,8 +314,8 @@ impl Vipa {
         }
         let mark = self.next_mark(id, me);
         let held: Vec<_> = self.held_on(id).collect();
-        for (flow, instance) in held {
-            self.enter(flow, Entry::new(now, instance, me, mark, Evidence::Holder));
+        for (flow, held) in held {
+            self.enter(flow, Entry::new(now, held.instance, me, mark, Evidence::Holder));
         }
         self.sweep(id, me);
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use stack::Instant;
 
+use crate::action::{Action, Broken};
 use crate::created::Creation;
 use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions::Ports;
@@ -101,11 +102,11 @@ impl Vipa {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let (id, me) = (flow.dvipa, self.me);
-        let before = self.local.insert(flow, instance);
+        let before = self.local.insert(flow, Held { instance, since: now });
         let dvipa = self.dvipa_mut(id);
         dvipa.own.add(&flow, instance);
         match before {
-            Some(before) => dvipa.own.subtract(&flow, before),
+            Some(before) => dvipa.own.subtract(&flow, before.instance),
             None => {
                 dvipa.held += 1;
                 self.update_home(id);
@@ -123,7 +124,7 @@ impl Vipa {
                 continue;
             }
             let target = self.config.xcf;
-            self.tell(router, &Message::NewConn { connection, instance, target, half_open: false });
+            self.tell(router, &Message::NewConn { connection, instance, target, half_open: false, age: Some(0) });
         }
     }
 
@@ -133,7 +134,7 @@ impl Vipa {
         let connection = Connection { local, remote };
         let Some(flow) = self.flow(&connection) else { return };
         let id = flow.dvipa;
-        if self.local.get(&flow) == Some(&instance) {
+        if self.local.get(&flow).is_some_and(|held| held.instance == instance) {
             self.local.remove(&flow);
             let dvipa = self.dvipa_mut(id);
             dvipa.held = dvipa.held.saturating_sub(1);
@@ -191,8 +192,8 @@ impl Vipa {
     }
 
     /// The connections of this stack on the DVIPA.
-    pub(crate) fn held_on(&self, id: DvipaId) -> impl Iterator<Item = (Flow, u32)> {
-        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, instance)| (*flow, *instance))
+    pub(crate) fn held_on(&self, id: DvipaId) -> impl Iterator<Item = (Flow, Held)> {
+        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, held)| (*flow, *held))
     }
 
     /// F6.130, F6.133, F9.202, F10.302: all that this stack serves of the DVIPA, to a router.
@@ -205,12 +206,7 @@ impl Vipa {
                 .into_iter()
                 .map(|(port, listeners)| Message::SrvStat { server: SocketAddr::new(dvipa, port), listeners }),
         );
-        messages.extend(self.held_on(id).map(|(flow, instance)| Message::NewConn {
-            connection: self.connection(&flow),
-            instance,
-            target: self.config.xcf,
-            half_open: false,
-        }));
+        messages.extend(self.held_on(id).map(|(flow, held)| self.newconn(&flow, held)));
         let blocks: Vec<u16> = self.dvipa(id).leases.own().collect();
         if !blocks.is_empty() {
             messages.push(Message::Leased { dvipa, epoch, blocks });
@@ -251,16 +247,37 @@ impl Vipa {
         messages.iter().for_each(|message| self.tell(to, message));
     }
 
+    /// NEWCONN for a connection of this stack.
+    fn newconn(&self, flow: &Flow, held: Held) -> Message {
+        let (connection, target) = (self.connection(flow), self.config.xcf);
+        let age = u32::try_from(self.now.since(held.since).as_millis()).ok();
+        Message::NewConn { connection, instance: held.instance, target, half_open: false, age }
+    }
+
     /// An answer to ASK: NEWCONN or DENY (R1).
     pub(crate) fn answer(&mut self, from: StackId, connection: Connection) {
-        let held = self.flow(&connection).and_then(|flow| self.local.get(&flow)).copied();
-        let target = self.config.xcf;
-        self.tell(
-            from,
-            &match held {
-                Some(instance) => Message::NewConn { connection, instance, target, half_open: false },
-                None => Message::Deny { connection, instance: None },
-            },
-        );
+        let held = self.flow(&connection).and_then(|flow| Some((flow, *self.local.get(&flow)?)));
+        let message = match held {
+            Some((flow, held)) => self.newconn(&flow, held),
+            None => Message::Deny { connection, instance: None },
+        };
+        self.tell(from, &message);
     }
+
+    /// I7: the client has begun another connection between the same ends since, with another stack.
+    pub(crate) fn forget(&mut self, flow: &Flow, instance: u32) {
+        if self.local.get(flow).is_some_and(|held| held.instance == instance) {
+            let Connection { local, remote } = self.connection(flow);
+            self.actions.push_back(Action::Break(Broken::One(local, remote)));
+        }
+    }
+}
+
+/// A connection of this stack on a DVIPA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The client's initial sequence number.
+    pub instance: u32,
+    /// When it began here.
+    pub since: Instant,
 }

@@ -316,14 +316,14 @@ impl Vipa {
             half_open: entry.is_half_open(),
             instance: entry.instance,
         });
-        let own = self.local.iter().filter(|(flow, _)| self.crt.get(flow).is_none()).map(|(flow, instance)| CrtRow {
+        let own = self.local.iter().filter(|(flow, _)| self.crt.get(flow).is_none()).map(|(flow, held)| CrtRow {
             dvipa: self.dvipa(flow.dvipa).address,
             port: flow.port,
             remote: flow.remote,
             remote_port: flow.remote_port,
             target: self.config.xcf,
             half_open: false,
-            instance: *instance,
+            instance: held.instance,
         });
         let mut rows: Vec<CrtRow> = routed.chain(own).collect();
         rows.sort_unstable();

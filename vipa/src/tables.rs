@@ -6,6 +6,7 @@ use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::DvipaId;
 use crate::event::Event;
 use crate::guard::Guard;
+use crate::hold::Holder;
 use crate::membership::StackId;
 use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
@@ -87,9 +88,9 @@ impl Vipa {
             let message = Message::Ask { connection: self.connection(&flow) };
             match self.local.get(&flow) {
                 _ if entry.target != self.me => self.tell(entry.target, &message),
-                Some(instance) => {
+                Some(held) => {
                     let entry =
-                        Entry::new(self.now, *instance, self.me, self.mark(flow.dvipa, self.me), Evidence::Holder);
+                        Entry::new(self.now, held.instance, self.me, self.mark(flow.dvipa, self.me), Evidence::Holder);
                     self.enter(flow, entry);
                 }
                 None => self.take_out(&flow),
@@ -193,6 +194,7 @@ impl Vipa {
         instance: u32,
         target: IpAddr,
         half_open: bool,
+        age: Option<u32>,
     ) {
         let Some(flow) = self.flow(&connection) else { return };
         if !self.dvipa(flow.dvipa).standing.collects() {
@@ -200,27 +202,51 @@ impl Vipa {
         }
         let Some(target) = self.stack_of(target) else { return };
         if target == from {
-            self.holder_says(flow, instance, target);
+            self.holder_says(flow, instance, target, age);
         } else {
             self.router_says(flow, instance, target, half_open);
         }
     }
 
-    /// The holder's own word counts more than any entry.
-    fn holder_says(&mut self, flow: Flow, instance: u32, holder: StackId) {
+    /// The holder's own word counts more than any entry. If another stack has said the same, either
+    /// its TERMCONN is under way, or this NEWCONN is older than it looks: the other one's answer
+    /// settles it. If both of them still hold it, the client has forgotten the one that began earlier.
+    fn holder_says(&mut self, flow: Flow, instance: u32, holder: StackId, age: Option<u32>) {
+        let answer = self.answer_in(&flow, holder, instance, age);
+        if let Some(own) = self.local.get(&flow).copied() {
+            let own = Holder::own(self.me, own.instance, own.since);
+            return match answer {
+                None => self.question(flow, holder, None),
+                Some((other, _)) => self.settle_rivals(flow, own, other),
+            };
+        }
+        if let Some((holder, Some(rival))) = answer {
+            return self.settle_rivals(flow, holder, rival);
+        }
         let before = self.crt.get(&flow).copied();
         let mark = self.mark(flow.dvipa, holder);
         self.enter(flow, Entry::new(self.now, instance, holder, mark, Evidence::Holder));
-        let rival = before.filter(|before| before.target != holder && !before.is_half_open());
-        if let Some(rival) = rival
-            && !self.is_asked(&flow)
-        {
-            // Another stack was believed to hold it. Either its TERMCONN is under way, or this
-            // NEWCONN is older than it looks: the other one's answer settles it.
-            self.question(flow, rival.target);
-        } else {
-            self.answered(flow, holder);
+        match before.filter(|before| before.target != holder && !before.is_half_open()) {
+            Some(before) => self.question(flow, before.target, answer.map(|(holder, _)| holder)),
+            None => self.answered(flow, holder),
         }
+    }
+
+    /// I7: two stacks hold a connection between the same ends. The one that began earlier goes, if
+    /// that is certain.
+    fn settle_rivals(&mut self, flow: Flow, one: Holder, other: Holder) {
+        let (older, younger) = if one.is_older(&other) { (one, other) } else { (other, one) };
+        if older.is_older(&younger) {
+            if older.stack == self.me {
+                self.forget(&flow, older.instance);
+            } else {
+                let message = Message::Forget { connection: self.connection(&flow), instance: older.instance };
+                self.tell(older.stack, &message);
+            }
+        }
+        let mark = self.mark(flow.dvipa, younger.stack);
+        self.enter(flow, Entry::new(self.now, younger.instance, younger.stack, mark, Evidence::Holder));
+        self.answered(flow, younger.stack);
     }
 
     /// A former router's word counts for what nobody else can say: connections whose handshake is
@@ -332,9 +358,9 @@ mod tests {
         vipa.peers.get_mut(&TARGET).unwrap().contact = Contact::Up;
         vipa.connection_ended(TARGET, flow, 1);
         let target = vipa.address_of(TARGET);
-        vipa.hear_newconn(OTHER, connection(), 1, target, true);
+        vipa.hear_newconn(OTHER, connection(), 1, target, true, None);
         assert_eq!(vipa.crt_len(), 0);
-        vipa.hear_newconn(OTHER, connection(), 2, target, true);
+        vipa.hear_newconn(OTHER, connection(), 2, target, true, None);
         assert_eq!(vipa.crt_len(), 1, "R3, R17: the next one's handshake is under way");
     }
 
@@ -361,7 +387,7 @@ mod tests {
             for port in instances {
                 let remote = SocketAddr::new(flow.remote, *port);
                 let target = vipa.address_of(TARGET);
-                vipa.hear_newconn(TARGET, Connection { remote, ..connection() }, 1, target, false);
+                vipa.hear_newconn(TARGET, Connection { remote, ..connection() }, 1, target, false, None);
             }
             vipa.report_ended(TARGET, flow.dvipa, epoch);
         };

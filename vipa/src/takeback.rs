@@ -221,6 +221,7 @@ impl Vipa {
                 instance: entry.instance,
                 target: self.address_of(entry.target),
                 half_open: entry.is_half_open(),
+                age: None,
             })
             .collect();
         let (dvipa, to_name) = (self.dvipa(id).address, self.label_of(to));

@@ -18,6 +18,7 @@ use crate::hold::Hold;
 use crate::membership::{Peer, StackId};
 use crate::ownership::Epoch;
 use crate::profile::Quiesced;
+use crate::report::Held;
 use crate::session::{Arrival, Session};
 use crate::status::Counters;
 use crate::takeback::Leaving;
@@ -42,8 +43,8 @@ pub struct Vipa {
     pub(crate) dvipas: Vec<Dvipa>,
     pub(crate) by_address: HashMap<IpAddr, DvipaId, FixedState>,
     pub(crate) crt: Crt,
-    /// Connections of this stack itself on DVIPAs, and their instances.
-    pub(crate) local: HashMap<Flow, u32, FixedState>,
+    /// Connections of this stack itself on DVIPAs.
+    pub(crate) local: HashMap<Flow, Held, FixedState>,
     /// Applications of this stack that listen, by port and address.
     pub(crate) listeners: BTreeMap<(u16, Option<IpAddr>), u16>,
     /// SYNs that came here from a router which has entered them.
@@ -343,8 +344,8 @@ impl Vipa {
             Message::ReportBegin { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.report_begun(from, id, epoch)),
             Message::ReportEnd { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.report_ended(from, id, epoch)),
             Message::SrvStat { server, listeners } => self.hear_srvstat(from, server, listeners),
-            Message::NewConn { connection, instance, target, half_open } => {
-                self.hear_newconn(from, connection, instance, target, half_open);
+            Message::NewConn { connection, instance, target, half_open, age } => {
+                self.hear_newconn(from, connection, instance, target, half_open, age);
             }
             Message::TermConn { connection, instance } => {
                 if let Some(flow) = self.flow(&connection) {
@@ -352,6 +353,11 @@ impl Vipa {
                 }
             }
             Message::Ask { connection } => self.answer(from, connection),
+            Message::Forget { connection, instance } => {
+                if let Some(flow) = self.flow(&connection) {
+                    self.forget(&flow, instance);
+                }
+            }
             Message::Deny { connection, instance } => self.hear_deny(from, connection, instance),
             Message::TakeBack { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_takeback(from, id, epoch)),
             Message::Released { dvipa, epoch } => self.about(dvipa, |vipa, id| vipa.hear_released(from, id, epoch)),

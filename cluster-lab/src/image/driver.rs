@@ -210,7 +210,7 @@ impl Driver {
                 self.notice(Notice::PeerUp { xcf, incarnation, process });
             }
             Action::PeerDown { .. } => {}
-            Action::Break { address } => core.stack.tcp_abort_all(now, Some(address)),
+            Action::Break(broken) => core.stack.tcp_abort_all(now, |local, remote| broken.covers(local, remote)),
             Action::PortsLeased { .. } => core.leased.drain(..).for_each(Waker::wake),
             Action::Refused { why } => self.notice(Notice::Refused(why)),
             Action::Event(event) => self.notice(Notice::Event(event)),

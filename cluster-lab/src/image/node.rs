@@ -143,7 +143,7 @@ impl Node {
     /// Resets every connection: their clients need not wait for a stack that is gone.
     pub fn abort_connections(&self) {
         let now = self.shared.now();
-        self.shared.lock().stack.tcp_abort_all(now, None);
+        self.shared.lock().stack.tcp_abort_all(now, |_, _| true);
         self.shared.kick();
     }
 

@@ -188,6 +188,8 @@ impl World {
                 wrong = Some(("I16", format!("session {number} {session:?} does not get on: {ends}")));
             } else if !alive
                 && session.failed.is_none()
+                // A client that waits for nothing but the other side's FIN sends nothing to answer.
+                && self.client.state(number) != Some(State::FinWait2)
                 && self.is_owned(session.server.ip())
                 && self.observer.holder(&flow, None).is_none()
             {

@@ -9,7 +9,7 @@ use stack::route::{Link, Route};
 use stack::tcp::{ConnId, FlowEvent, ListenOptions, ListenerId, SocketError, TcpEvent};
 use stack::{Egress, Instant, LinkId, Packet, Stack, Transmit};
 use vipa::wire::{DataHeader, Datagram, Direction, Hop};
-use vipa::{Action, Creation, Disposition, Event, Origin, PortLease, Vipa};
+use vipa::{Action, Broken, Creation, Disposition, Event, Origin, PortLease, Vipa};
 
 pub(super) const NETWORK: LinkId = LinkId(0);
 pub(super) const XCF: LinkId = LinkId(1);
@@ -386,9 +386,11 @@ impl Image {
             Action::Withdraw { address } => self.out.push(Output::Route { dvipa: address, here: false }),
             Action::Exit(next_hop) => crate::image::set_exit(&mut self.stack, next_hop),
             Action::PeerUp { xcf, incarnation, .. } => self.out.push(Output::PeerUp { xcf, incarnation }),
-            Action::Break { address } => {
-                self.stack.tcp_abort_all(now, Some(address));
-                self.out.push(Output::Saw(Sight::Broken { dvipa: address }));
+            Action::Break(broken) => {
+                self.stack.tcp_abort_all(now, |local, remote| broken.covers(local, remote));
+                if let Broken::All(dvipa) = broken {
+                    self.out.push(Output::Saw(Sight::Broken { dvipa }));
+                }
             }
             Action::PortsLeased { .. } | Action::PeerDown { .. } => {}
             Action::Refused { why } => self.out.push(Output::Refused(why)),

@@ -86,7 +86,8 @@ pub(super) struct Site {
     backlog: Vec<Input>,
     /// Its clock is so far ahead of the world's.
     pub offset: Duration,
-    pub lives: u64,
+    /// Number of its last life.
+    pub last_life: u64,
     pub stopping: bool,
     scheduled: Option<Instant>,
 }
@@ -178,7 +179,7 @@ impl World {
             paused: false,
             backlog: Vec::new(),
             offset: Duration::from_millis(random.below(100_000)),
-            lives: 0,
+            last_life: 0,
             stopping: false,
             scheduled: None,
         };
@@ -284,10 +285,11 @@ impl World {
         if site.image.is_some() {
             return;
         }
-        site.lives += 1;
+        // Whatever an image's clock says, the supervisor's numbers grow with time; a stack that comes
+        // back into the group takes one of those in between.
+        let incarnation = (self.now.as_millis() * 1000).max(site.last_life + 1000);
+        site.last_life = incarnation;
         let xcf = layout::xcf(index);
-        // Whatever its clock says, the supervisor's numbers grow.
-        let incarnation = site.lives * 1000 + index as u64;
         let mut config = vipa::Config::new(format!("MVS{}", index + 1), xcf, incarnation);
         config.peers = (0..self.plan.images).filter(|other| *other != index).map(layout::xcf).collect();
         if self.plan.foreign {

@@ -265,10 +265,9 @@ impl Stack {
         self.tcp.abort(now, id, &mut self.pool);
     }
 
-    /// Resets every connection and releases its handle, as a stack does that ends in order; with an
-    /// address only those that have it as their own.
-    pub fn tcp_abort_all(&mut self, now: Instant, local: Option<IpAddr>) {
-        self.tcp.abort_all(now, local, &mut self.pool);
+    /// Resets every connection whose own and other end `which` says yes to, and releases its handle.
+    pub fn tcp_abort_all(&mut self, now: Instant, which: impl Fn(SocketAddr, SocketAddr) -> bool) {
+        self.tcp.abort_all(now, which, &mut self.pool);
     }
 
     /// The next datagram of a socket; `None` if there is none yet.

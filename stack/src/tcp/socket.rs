@@ -187,10 +187,10 @@ impl Tcp {
         self.abort_connection(now, id, pool);
     }
 
-    /// ABORT of every connection; with an address only of those that have it as their own.
-    pub fn abort_all(&mut self, now: Instant, local: Option<IpAddr>, pool: &mut Pool) {
+    /// ABORT of every connection whose own and other end `which` says yes to.
+    pub fn abort_all(&mut self, now: Instant, which: impl Fn(SocketAddr, SocketAddr) -> bool, pool: &mut Pool) {
         let ids: Vec<ConnId> = (self.connections.iter())
-            .filter(|(_, conn)| local.is_none_or(|local| conn.local.ip() == local))
+            .filter(|(_, conn)| which(conn.local, conn.remote))
             .map(|(index, conn)| ConnId { index: index as u32, generation: conn.generation })
             .collect();
         ids.into_iter().for_each(|id| self.abort(now, id, pool));

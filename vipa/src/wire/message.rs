@@ -43,12 +43,16 @@ pub(crate) enum Message {
     ReportEnd { dvipa: IpAddr, epoch: Epoch },
     /// SRVSTAT: how many applications listen on (DVIPA, port) at the sender; 0: no longer (F6.130).
     SrvStat { server: SocketAddr, listeners: u16 },
-    /// NEWCONN: the connection lives on the stack with XCF address `target` (F6.133).
-    NewConn { connection: Connection, instance: u32, target: IpAddr, half_open: bool },
+    /// NEWCONN: the connection lives on the stack with XCF address `target` (F6.133). `age`: for how
+    /// many milliseconds, if the sender knows.
+    NewConn { connection: Connection, instance: u32, target: IpAddr, half_open: bool, age: Option<u32> },
     /// TERMCONN: the connection has ended at the sender (F8.162).
     TermConn { connection: Connection, instance: u32 },
     /// Does the receiver hold the connection? It answers NEWCONN or DENY (R1).
     Ask { connection: Connection },
+    /// If the receiver holds this very connection, the client has forgotten it: it began another
+    /// one between the same ends, with another stack (I7).
+    Forget { connection: Connection, instance: u32 },
     /// The sender does not hold the connection; `instance` if it knows which one was meant.
     Deny { connection: Connection, instance: Option<u32> },
     /// Takeback: the sender's tables are ready for what the receiver routes (F10.304).
@@ -104,6 +108,7 @@ mod kind {
     pub const AUDIT: u16 = 21;
     pub const GONE: u16 = 22;
     pub const REFUSED: u16 = 23;
+    pub const FORGET: u16 = 24;
 }
 
 impl Message {
@@ -164,11 +169,12 @@ impl Message {
                 out.extend(listeners.to_be_bytes());
                 kind::SRVSTAT
             }
-            Message::NewConn { connection, instance, target, half_open } => {
+            Message::NewConn { connection, instance, target, half_open, age } => {
                 put_connection(out, connection);
                 out.extend(instance.to_be_bytes());
                 put_address(out, *target);
                 out.push(u8::from(*half_open));
+                put_optional(out, age.as_ref(), |out, age| out.extend(age.to_be_bytes()));
                 kind::NEWCONN
             }
             Message::TermConn { connection, instance } => {
@@ -179,6 +185,11 @@ impl Message {
             Message::Ask { connection } => {
                 put_connection(out, connection);
                 kind::ASK
+            }
+            Message::Forget { connection, instance } => {
+                put_connection(out, connection);
+                out.extend(instance.to_be_bytes());
+                kind::FORGET
             }
             Message::Deny { connection, instance } => {
                 put_connection(out, connection);
@@ -241,6 +252,9 @@ impl Message {
                 .zip(reader.u32())
                 .map(|(connection, instance)| Message::TermConn { connection, instance }),
             kind::ASK => connection(&mut reader).map(|connection| Message::Ask { connection }),
+            kind::FORGET => connection(&mut reader)
+                .zip(reader.u32())
+                .map(|(connection, instance)| Message::Forget { connection, instance }),
             kind::DENY => connection(&mut reader)
                 .zip(reader.optional(Reader::u32))
                 .map(|(connection, instance)| Message::Deny { connection, instance }),
@@ -287,6 +301,8 @@ fn new_conn(reader: &mut Reader<'_>) -> Option<Message> {
         instance: reader.u32()?,
         target: reader.address()?,
         half_open: reader.u8()? != 0,
+        // Earlier versions wrote nothing here.
+        age: if reader.0.is_empty() { None } else { reader.optional(Reader::u32)? },
     })
 }
 
@@ -538,18 +554,20 @@ mod tests {
             ),
             (addresses(), any::<u16>(), any::<u16>())
                 .prop_map(|(ip, port, listeners)| Message::SrvStat { server: SocketAddr::new(ip, port), listeners }),
-            (connections(), any::<u32>(), addresses(), any::<bool>()).prop_map(
-                |(connection, instance, target, half_open)| Message::NewConn {
+            (connections(), any::<u32>(), addresses(), any::<bool>(), any::<Option<u32>>()).prop_map(
+                |(connection, instance, target, half_open, age)| Message::NewConn {
                     connection,
                     instance,
                     target,
-                    half_open
+                    half_open,
+                    age
                 }
             ),
             (connections(), any::<u32>()).prop_map(|(connection, instance)| Message::TermConn { connection, instance }),
             (connections(), any::<Option<u32>>())
                 .prop_map(|(connection, instance)| Message::Deny { connection, instance }),
             connections().prop_map(|connection| Message::Ask { connection }),
+            (connections(), any::<u32>()).prop_map(|(connection, instance)| Message::Forget { connection, instance }),
             (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::ReportEnd { dvipa, epoch }),
             (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::Released { dvipa, epoch }),
             (addresses(), epochs()).prop_map(|(dvipa, epoch)| Message::LeaseAsk { dvipa, epoch }),
@@ -577,7 +595,7 @@ mod tests {
 
         /// D7: a body cut short or garbled is malformed, never a panic.
         #[test]
-        fn any_body_is_judged(kind in 0u16..24, body: Vec<u8>) {
+        fn any_body_is_judged(kind in 0u16..26, body: Vec<u8>) {
             Message::decode(kind, &body);
         }
     }

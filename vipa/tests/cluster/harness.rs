@@ -518,9 +518,11 @@ impl Cluster {
                     // Back in the group it meets the others anew.
                     node.watched.clear();
                 }
-                Action::Break { address } => {
+                Action::Break(broken) => {
                     let held: Vec<Ends> = self.node(index).held.keys().copied().collect();
-                    held.into_iter().filter(|ends| ends.0.ip() == address).for_each(|ends| self.close(index, ends));
+                    held.into_iter()
+                        .filter(|ends| broken.covers(ends.0, ends.1))
+                        .for_each(|ends| self.close(index, ends));
                 }
                 Action::PortsLeased { .. } => {}
                 Action::Refused { why } => self.node_mut(index).refused = Some(why),

@@ -1,7 +1,9 @@
 //! Runs the packetdrill scripts that count, each in a network namespace of its own, and says
 //! which pass.
 //!
-//!     PACKETDRILL=…/packetdrill PACKETDRILL_SCRIPTS=… cargo run -p packetdrill-adapter --bin conformance
+//! ```sh
+//! PACKETDRILL=…/packetdrill PACKETDRILL_SCRIPTS=… cargo run -p packetdrill-adapter --bin conformance
+//! ```
 //!
 //! `--native` lets the kernel's own TCP run the same scripts, `--ipv6` runs them over IPv6; words that follow choose scripts whose
 //! name contains one of them. The list, and the differences that stand, are in `scripts.ron`.
