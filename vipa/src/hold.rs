@@ -14,6 +14,7 @@ use crate::crt::Flow;
 use crate::dvipa::DvipaId;
 use crate::guard::Guard;
 use crate::membership::StackId;
+use crate::report;
 use crate::vipa::Vipa;
 use crate::wire::message::Message;
 use crate::wire::packet::Segment;
@@ -57,20 +58,21 @@ struct Question {
 pub(crate) struct Holder {
     pub stack: StackId,
     pub instance: u32,
-    /// When the connection began there, at the earliest and at the latest, in milliseconds of this
-    /// stack's clock. `None` if it did not say.
-    pub began: Option<(i64, i64)>,
+    /// When the connection was established there, at the earliest and at the latest, in milliseconds
+    /// of this stack's clock. `None` if its handshake is under way.
+    pub since: Option<(i64, i64)>,
 }
 
 impl Holder {
-    /// The stack itself, whose connection began at `since`.
-    pub fn own(stack: StackId, instance: u32, since: Instant) -> Holder {
-        Holder { stack, instance, began: Some((millis(since), millis(since))) }
+    /// This stack itself.
+    pub fn own(stack: StackId, held: report::Held) -> Holder {
+        let since = held.since.map(|since| (millis(since), millis(since)));
+        Holder { stack, instance: held.instance, since }
     }
 
-    /// Whether its connection began before the other's, for certain.
+    /// Whether its connection was established before the other's, for certain.
     pub fn is_older(&self, other: &Holder) -> bool {
-        self.began.zip(other.began).is_some_and(|((_, latest), (earliest, _))| latest < earliest)
+        self.since.zip(other.since).is_some_and(|((_, latest), (earliest, _))| latest < earliest)
     }
 }
 
@@ -211,8 +213,8 @@ impl Vipa {
         self.hold.questions -= 1;
         // It wrote this after it was asked, in whole milliseconds.
         let (asked, now) = (millis(question.asked), millis(self.now));
-        let began = age.map(i64::from).map(|age| (asked - age - 1, now - age + 1));
-        Some((Holder { stack, instance, began }, question.rival))
+        let since = age.map(i64::from).map(|age| (asked - age - 1, now - age + 1));
+        Some((Holder { stack, instance, since }, question.rival))
     }
 
     fn pose(&mut self, flow: Flow, pending: BTreeSet<StackId>, unsure: bool, rival: Option<Holder>) {

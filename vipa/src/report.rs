@@ -102,7 +102,7 @@ impl Vipa {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let (id, me) = (flow.dvipa, self.me);
-        let before = self.local.insert(flow, Held { instance, since: now });
+        let before = self.local.insert(flow, Held { instance, since: None });
         let dvipa = self.dvipa_mut(id);
         dvipa.own.add(&flow, instance);
         match before {
@@ -124,7 +124,15 @@ impl Vipa {
                 continue;
             }
             let target = self.config.xcf;
-            self.tell(router, &Message::NewConn { connection, instance, target, half_open: false, age: Some(0) });
+            self.tell(router, &Message::NewConn { connection, instance, target, half_open: false, age: None });
+        }
+    }
+
+    /// The handshake of a connection of this stack is complete.
+    pub fn established(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr) {
+        let flow = self.flow(&Connection { local, remote });
+        if let Some(held) = flow.and_then(|flow| self.local.get_mut(&flow)) {
+            held.since = Some(now);
         }
     }
 
@@ -250,7 +258,7 @@ impl Vipa {
     /// NEWCONN for a connection of this stack.
     fn newconn(&self, flow: &Flow, held: Held) -> Message {
         let (connection, target) = (self.connection(flow), self.config.xcf);
-        let age = u32::try_from(self.now.since(held.since).as_millis()).ok();
+        let age = held.since.and_then(|since| u32::try_from(self.now.since(since).as_millis()).ok());
         Message::NewConn { connection, instance: held.instance, target, half_open: false, age }
     }
 
@@ -278,6 +286,6 @@ impl Vipa {
 pub(crate) struct Held {
     /// The client's initial sequence number.
     pub instance: u32,
-    /// When it began here.
-    pub since: Instant,
+    /// When it was established; `None` while its handshake is under way.
+    pub since: Option<Instant>,
 }

@@ -201,7 +201,8 @@ impl Vipa {
             return;
         }
         let Some(target) = self.stack_of(target) else { return };
-        if target == from {
+        // Who hands over says so of itself too, if a SYN was sent its way.
+        if target == from && !half_open {
             self.holder_says(flow, instance, target, age);
         } else {
             self.router_says(flow, instance, target, half_open);
@@ -210,11 +211,11 @@ impl Vipa {
 
     /// The holder's own word counts more than any entry. If another stack has said the same, either
     /// its TERMCONN is under way, or this NEWCONN is older than it looks: the other one's answer
-    /// settles it. If both of them still hold it, the client has forgotten the one that began earlier.
+    /// settles it.
     fn holder_says(&mut self, flow: Flow, instance: u32, holder: StackId, age: Option<u32>) {
         let answer = self.answer_in(&flow, holder, instance, age);
         if let Some(own) = self.local.get(&flow).copied() {
-            let own = Holder::own(self.me, own.instance, own.since);
+            let own = Holder::own(self.me, own);
             return match answer {
                 None => self.question(flow, holder, None),
                 Some((other, _)) => self.settle_rivals(flow, own, other),
@@ -232,10 +233,11 @@ impl Vipa {
         }
     }
 
-    /// I7: two stacks hold a connection between the same ends. The one that began earlier goes, if
-    /// that is certain.
+    /// I7: two stacks hold a connection between the same ends. If both are established, the client
+    /// has forgotten the earlier one. If one is not, what the client sends next goes there: it either
+    /// completes the handshake or puts an end to it.
     fn settle_rivals(&mut self, flow: Flow, one: Holder, other: Holder) {
-        let (older, younger) = if one.is_older(&other) { (one, other) } else { (other, one) };
+        let (older, younger) = if one.is_older(&other) || other.since.is_none() { (one, other) } else { (other, one) };
         if older.is_older(&younger) {
             if older.stack == self.me {
                 self.forget(&flow, older.instance);

@@ -197,16 +197,14 @@ impl Vipa {
     /// which it had not known (R12) may have turned the network's route to itself and withdraws it
     /// now: the route is set again.
     pub(crate) fn hear_released(&mut self, from: StackId, id: DvipaId, epoch: Epoch) {
-        if self.dvipa(id).epoch != epoch {
-            return;
-        }
-        if let Some(gathering) = self.gathering(id)
+        if self.dvipa(id).epoch == epoch
+            && let Some(gathering) = self.gathering(id)
             && gathering.release.is_some_and(|release| release.from == from && release.asked)
         {
             let missing = gathering.missing.iter().copied().collect();
             self.activate(id, missing);
-        } else if self.dvipa(id).advertised {
-            self.advertise(id);
+        } else {
+            self.turn_route(id);
         }
     }
 

@@ -179,6 +179,7 @@ impl Driver {
                     FlowEvent::Opened { local, remote, instance, passive } => {
                         vipa.opened(now, local, remote, instance, passive);
                     }
+                    FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
                     FlowEvent::Ended { local, remote, instance } => vipa.ended(now, local, remote, instance),
                 }
             }

@@ -360,6 +360,7 @@ impl Image {
                 vipa.opened(now, local, remote, instance, passive);
                 self.out.push(Output::Saw(Sight::Opened { flow: (local, remote), instance, passive }));
             }
+            FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
             FlowEvent::Ended { local, remote, instance } => {
                 vipa.ended(now, local, remote, instance);
                 self.out.push(Output::Saw(Sight::Ended { flow: (local, remote), instance }));

@@ -166,6 +166,8 @@ impl Observer {
                     let Some(flow) = flow.filter(|_| strict) else { continue };
                     if !self.held_by(&flow, image)
                         && let Some((holder, _)) = self.holder(&flow, Some(image))
+                        // What does not run, or was just cut off, takes nothing in.
+                        && !self.unready.contains_key(&(holder.0, None))
                     {
                         self.violated("I19", format!("of {flow:?} at image {image}, held by {}", holder.0));
                     }

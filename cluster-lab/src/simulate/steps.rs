@@ -318,7 +318,12 @@ impl World {
     /// R9: an ICMP error about a connection.
     fn icmp_error(&mut self, which: u64) -> bool {
         let Some(session) = self.live_session(which) else { return false };
-        let (server, local) = (self.client.sessions[session].server, self.client.sessions[session].local);
+        let super::client::Session { server, local, connected, .. } = self.client.sessions[session];
+        // Before that, the stack to which the SYN went first may hold it as well as the one that it
+        // went to when that was silent.
+        if !connected {
+            return false;
+        }
         let quoted = tcp(server, local, 1, 0x10);
         let mut message = vec![3, 4, 0, 0, 0, 0, 5, 0xdc];
         message.extend(&quoted[..28]);

@@ -123,6 +123,13 @@ pub enum FlowEvent {
         /// Whether the other side is the client.
         passive: bool,
     },
+    /// Both sides have agreed that a connection exists: ESTABLISHED is reached.
+    Established {
+        /// Our side.
+        local: SocketAddr,
+        /// The other side.
+        remote: SocketAddr,
+    },
     /// Nothing is left of a connection, TIME_WAIT included.
     Ended {
         /// Our side.

@@ -5,7 +5,7 @@ use super::config::SynCookies;
 use super::conn::{Connection, DEFAULT_MSS_V4, DEFAULT_MSS_V6};
 use super::cookie;
 use super::demux::Slot;
-use super::event::{ConnId, TcpEvent};
+use super::event::{ConnId, FlowEvent, TcpEvent};
 use super::listen::{Room, SynRecord};
 use crate::packet::{Packet, Pool};
 use crate::seq::SeqNum;
@@ -255,6 +255,7 @@ impl Tcp {
             let id = super::ListenerId { index: listener_index, generation: listener.generation };
             self.events.push_back(TcpEvent::Acceptable(id));
         }
+        self.flow(FlowEvent::Established { local: record.local, remote: record.remote });
         self.connection_segment(now, index, segment, packet, pool);
     }
 

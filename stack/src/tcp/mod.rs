@@ -347,6 +347,9 @@ impl Tcp {
             if conn.waits.connected && conn.state.is_synchronized() {
                 conn.waits.connected = false;
                 self.events.push_back(TcpEvent::Connected(id));
+                if self.config.flow_events {
+                    self.flows.push_back(FlowEvent::Established { local: conn.local, remote: conn.remote });
+                }
             }
             if conn.waits.read && conn.readable() {
                 conn.waits.read = false;

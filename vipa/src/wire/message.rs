@@ -44,7 +44,7 @@ pub(crate) enum Message {
     /// SRVSTAT: how many applications listen on (DVIPA, port) at the sender; 0: no longer (F6.130).
     SrvStat { server: SocketAddr, listeners: u16 },
     /// NEWCONN: the connection lives on the stack with XCF address `target` (F6.133). `age`: for how
-    /// many milliseconds, if the sender knows.
+    /// many milliseconds it has been established, if it is, and the sender knows.
     NewConn { connection: Connection, instance: u32, target: IpAddr, half_open: bool, age: Option<u32> },
     /// TERMCONN: the connection has ended at the sender (F8.162).
     TermConn { connection: Connection, instance: u32 },

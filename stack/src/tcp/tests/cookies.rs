@@ -54,7 +54,8 @@ fn a_cookie_stands_for_a_record() {
     host.inject(peer.segment(ACK), b"request");
     assert!(!host.tcp.returns_cookie(host.now, &last), "the connection is there");
     let opened = FlowEvent::Opened { local: here(60), remote: there(9000), instance: irs.0, passive: true };
-    assert_eq!(host.flows(), [opened]);
+    let established = FlowEvent::Established { local: here(60), remote: there(9000) };
+    assert_eq!(host.flows(), [opened, established]);
     let id = host.tcp.accept(listener).unwrap();
     assert_eq!(host.recv(id).unwrap(), b"request");
     host.send(id, &pattern(5000)).unwrap();

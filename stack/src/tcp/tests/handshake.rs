@@ -56,7 +56,9 @@ fn an_active_open() {
     let sent = host.one();
     assert_eq!((sent.segment.ack, sent.payload.as_slice()), (peer.seq + 1, b"early".as_slice()));
     assert_eq!(sent.segment.options, Options::default(), "the peer knows no timestamps");
-    assert_eq!(host.flows(), [FlowEvent::Opened { local, remote: there(80), instance: syn.seq.0, passive: false }]);
+    let remote = there(80);
+    let opened = FlowEvent::Opened { local, remote, instance: syn.seq.0, passive: false };
+    assert_eq!(host.flows(), [opened, FlowEvent::Established { local, remote }]);
 }
 
 /// RFC 9293, figure 8: both sides open at once; with a SYN,ACK or a plain ACK at the end.
