@@ -86,17 +86,11 @@ impl Vipa {
 
     /// Entries that point to this stack itself.
     fn audit_own(&mut self, id: DvipaId) {
-        let (now, me) = (self.now, self.me);
         let dvipa = self.dvipa(id);
-        if dvipa.tallies.get(&me).copied().unwrap_or_default() == dvipa.own || !self.guards(Guard::Audit) {
-            return;
+        let same = dvipa.tallies.get(&self.me).copied().unwrap_or_default() == dvipa.own;
+        if !same && self.guards(Guard::Audit) {
+            self.enter_own(id);
         }
-        let mark = self.next_mark(id, me);
-        let held: Vec<_> = self.held_on(id).collect();
-        for (flow, held) in held {
-            self.enter(flow, Entry::new(now, held.instance, me, mark, Evidence::Holder));
-        }
-        self.sweep(id, me);
     }
 
     /// The router's tables, as far as they are about this stack.

@@ -307,7 +307,7 @@ impl Vipa {
     }
 
     /// What this stack serves itself goes into its own tables.
-    fn enter_own(&mut self, id: DvipaId) {
+    pub(crate) fn enter_own(&mut self, id: DvipaId) {
         let (now, me) = (self.now, self.me);
         for (port, listeners) in self.listeners_on(id) {
             self.dvipa_mut(id).dpt.set_ready(port, me, listeners);

@@ -88,13 +88,17 @@ impl Vipa {
             let message = Message::Ask { connection: self.connection(&flow) };
             match self.local.get(&flow) {
                 _ if entry.target != self.me => self.tell(entry.target, &message),
-                Some(held) => {
-                    let entry =
-                        Entry::new(self.now, held.instance, self.me, self.mark(flow.dvipa, self.me), Evidence::Holder);
-                    self.enter(flow, entry);
-                }
+                Some(_) => self.enter_local(flow),
                 None => self.take_out(&flow),
             }
+        }
+    }
+
+    /// Enters a connection of this stack itself, if it is one.
+    fn enter_local(&mut self, flow: Flow) {
+        if let Some(held) = self.local.get(&flow) {
+            let mark = self.mark(flow.dvipa, self.me);
+            self.enter(flow, Entry::new(self.now, held.instance, self.me, mark, Evidence::Holder));
         }
     }
 
@@ -278,6 +282,7 @@ impl Vipa {
         let ends = |entry: &Entry| entry.target == holder && (entry.instance == instance || !exact);
         if self.crt.get(&flow).is_some_and(ends) {
             self.take_out(&flow);
+            self.enter_local(flow);
             if !self.created.is_empty() {
                 self.sweep_created();
             }
@@ -293,6 +298,7 @@ impl Vipa {
         });
         if disproved {
             self.take_out(&flow);
+            self.enter_local(flow);
         }
         self.denied(from, flow);
     }

@@ -135,6 +135,8 @@ impl World {
                 self.clients_packet(icmp(from, to, &[8, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4]));
                 true
             }
+            // A stack that knows no audit repairs nothing.
+            What::Spoil if self.plan.old.is_some() => false,
             What::Spoil => {
                 let owner = self.routes.get(&dva()).copied();
                 let random = step.which;

@@ -183,6 +183,7 @@ impl World {
             stopping: false,
             scheduled: None,
         };
+        let observer = Observer::new(plan.crt < 100);
         World {
             sites: (0..plan.images).map(site).collect(),
             now: Instant::from_millis(1000),
@@ -197,7 +198,7 @@ impl World {
             cuts: BTreeSet::new(),
             xcf: Weather::CALM,
             network: Weather::CALM,
-            observer: Observer::default(),
+            observer,
             coverage: Coverage::new(),
             served: BTreeMap::new(),
             answers: BTreeMap::new(),
