@@ -94,9 +94,12 @@ impl Vipa {
         }
     }
 
-    /// Enters a connection of this stack itself, if it is one.
+    /// Enters a connection of this stack itself, if it is one, where another stack was believed to
+    /// hold it.
     fn enter_local(&mut self, flow: Flow) {
-        if let Some(held) = self.local.get(&flow) {
+        if let Some(held) = self.local.get(&flow)
+            && self.dvipa(flow.dvipa).standing.collects()
+        {
             let mark = self.mark(flow.dvipa, self.me);
             self.enter(flow, Entry::new(self.now, held.instance, self.me, mark, Evidence::Holder));
         }
@@ -128,18 +131,21 @@ impl Vipa {
     }
 
     pub(crate) fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
-        let Vipa { crt, dvipas, .. } = self;
+        let Vipa { crt, dvipas, local, .. } = self;
         let mut removed = 0;
+        let mut own = Vec::new();
         crt.retain(|flow, entry| {
             let gone = remove(flow, entry);
             if gone {
                 removed += 1;
+                own.extend(local.contains_key(flow).then_some(*flow));
                 if let Some(dvipa) = dvipas.get_mut(usize::from(flow.dvipa.0)) {
                     dvipa.left(flow, entry);
                 }
             }
             !gone
         });
+        own.into_iter().for_each(|flow| self.enter_local(flow));
         removed
     }
 
@@ -238,21 +244,27 @@ impl Vipa {
     }
 
     /// I7: two stacks hold a connection between the same ends. If both are established, the client
-    /// has forgotten the earlier one. If one is not, what the client sends next goes there: it either
+    /// has forgotten the earlier one. If one is not, it may be of a SYN that was sent to both: the
+    /// client has answered the other. If it is not, what the client sends next goes there: it either
     /// completes the handshake or puts an end to it.
     fn settle_rivals(&mut self, flow: Flow, one: Holder, other: Holder) {
-        let (older, younger) = if one.is_older(&other) || other.since.is_none() { (one, other) } else { (other, one) };
-        if older.is_older(&younger) {
-            if older.stack == self.me {
-                self.forget(&flow, older.instance);
+        let other_counts = match (one.since, other.since) {
+            (Some(_), None) => one.instance != other.instance,
+            (None, Some(_)) => one.instance == other.instance,
+            _ => one.is_older(&other),
+        };
+        let (loser, holder) = if other_counts { (one, other) } else { (other, one) };
+        if loser.is_older(&holder) {
+            if loser.stack == self.me {
+                self.forget(&flow, loser.instance);
             } else {
-                let message = Message::Forget { connection: self.connection(&flow), instance: older.instance };
-                self.tell(older.stack, &message);
+                let message = Message::Forget { connection: self.connection(&flow), instance: loser.instance };
+                self.tell(loser.stack, &message);
             }
         }
-        let mark = self.mark(flow.dvipa, younger.stack);
-        self.enter(flow, Entry::new(self.now, younger.instance, younger.stack, mark, Evidence::Holder));
-        self.answered(flow, younger.stack);
+        let mark = self.mark(flow.dvipa, holder.stack);
+        self.enter(flow, Entry::new(self.now, holder.instance, holder.stack, mark, Evidence::Holder));
+        self.answered(flow, holder.stack);
     }
 
     /// A former router's word counts for what nobody else can say: connections whose handshake is
