@@ -264,8 +264,9 @@ impl Vipa {
     pub(crate) fn hear_heartbeat(&mut self, stack: StackId, count: u64, heard: u64, lives: Vec<Life>) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&stack) else { return };
-        peer.heartbeats.heard = peer.heartbeats.heard.max(count);
-        if heard > peer.heartbeats.echoed {
+        // Not the highest: one wrong number would be told back for ever.
+        peer.heartbeats.heard = count;
+        if heard > peer.heartbeats.echoed && heard <= peer.heartbeats.sent {
             peer.heartbeats.echoed = heard;
             peer.hears_me_at = now;
             peer.fresh |= heard > peer.sent_before;
