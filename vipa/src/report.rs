@@ -6,7 +6,7 @@ use stack::Instant;
 
 use crate::action::{Action, Broken};
 use crate::created::Creation;
-use crate::crt::{Entry, Evidence, Flow};
+use crate::crt::Flow;
 use crate::definitions::Ports;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
@@ -101,7 +101,7 @@ impl Vipa {
     pub fn opened(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, instance: u32, passive: bool) {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
-        let (id, me) = (flow.dvipa, self.me);
+        let id = flow.dvipa;
         let before = self.local.insert(flow, Held { instance, since: None });
         let dvipa = self.dvipa_mut(id);
         dvipa.own.add(&flow, instance);
@@ -113,10 +113,7 @@ impl Vipa {
             }
         }
         let entered = self.entered.remove(&flow).filter(|(known, _)| passive && *known == instance);
-        if self.dvipa(id).standing.collects() {
-            let mark = self.mark(id, me);
-            self.enter(flow, Entry::new(now, instance, me, mark, Evidence::Holder));
-        }
+        self.enter_local(flow);
         let connection = Connection { local, remote };
         for (router, epoch) in self.routers(id) {
             // That router sent the SYN here and has its entry.

@@ -94,15 +94,19 @@ impl Vipa {
         }
     }
 
-    /// Enters a connection of this stack itself, if it is one, where another stack was believed to
-    /// hold it.
-    fn enter_local(&mut self, flow: Flow) {
+    /// Enters a connection of this stack itself, if it is one and this stack keeps the DVIPA's tables.
+    pub(crate) fn enter_local(&mut self, flow: Flow) {
         if let Some(held) = self.local.get(&flow)
             && self.dvipa(flow.dvipa).standing.collects()
         {
-            let mark = self.mark(flow.dvipa, self.me);
-            self.enter(flow, Entry::new(self.now, held.instance, self.me, mark, Evidence::Holder));
+            self.enter_held(flow, held.instance, self.me);
         }
+    }
+
+    /// Enters a connection by its holder's own word.
+    fn enter_held(&mut self, flow: Flow, instance: u32, holder: StackId) {
+        let mark = self.mark(flow.dvipa, holder);
+        self.enter(flow, Entry::new(self.now, instance, holder, mark, Evidence::Holder));
     }
 
     /// R6: everything that pointed to a dead stack goes. Returns the number of connections.
@@ -235,8 +239,7 @@ impl Vipa {
             return self.settle_rivals(flow, holder, rival);
         }
         let before = self.crt.get(&flow).copied();
-        let mark = self.mark(flow.dvipa, holder);
-        self.enter(flow, Entry::new(self.now, instance, holder, mark, Evidence::Holder));
+        self.enter_held(flow, instance, holder);
         match before.filter(|before| before.target != holder && !before.is_half_open()) {
             Some(before) => self.question(flow, before.target, answer.map(|(holder, _)| holder)),
             None => self.answered(flow, holder),
@@ -262,8 +265,7 @@ impl Vipa {
                 self.tell(loser.stack, &message);
             }
         }
-        let mark = self.mark(flow.dvipa, holder.stack);
-        self.enter(flow, Entry::new(self.now, holder.instance, holder.stack, mark, Evidence::Holder));
+        self.enter_held(flow, holder.instance, holder.stack);
         self.answered(flow, holder.stack);
     }
 

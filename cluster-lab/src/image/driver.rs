@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use stack::tcp::FlowEvent;
 use stack::{Egress, Instant, LinkId, Packet, Transmit};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -172,16 +171,7 @@ impl Driver {
             let mut quiet = true;
             while let Some(event) = core.stack.tcp_mut().poll_flow() {
                 quiet = false;
-                let vipa = &mut core.vipa;
-                match event {
-                    FlowEvent::Listening { address, port } => vipa.listening(now, address, port),
-                    FlowEvent::Unlistening { address, port } => vipa.not_listening(now, address, port),
-                    FlowEvent::Opened { local, remote, instance, passive } => {
-                        vipa.opened(now, local, remote, instance, passive);
-                    }
-                    FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
-                    FlowEvent::Ended { local, remote, instance } => vipa.ended(now, local, remote, instance),
-                }
+                super::tell(&mut core.vipa, now, event);
             }
             while let Some(action) = core.vipa.poll_action() {
                 quiet = false;

@@ -32,7 +32,7 @@ use node::{NetworkLink, Node, Plan, Story};
 use vipa::Quiesce;
 use xcf::{Exchange, UdpLink, XcfLink};
 
-pub(crate) use node::set_exit;
+pub(crate) use node::{set_exit, tell};
 pub use shared::Shared;
 
 /// How the supervisor starts this process.

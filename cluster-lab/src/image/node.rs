@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use stack::home::Kind;
 use stack::route::{Link, Route};
+use stack::tcp::FlowEvent;
 use stack::{LinkId, Stack};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -170,6 +171,17 @@ fn peer_gone(shared: &Shared, xcf: IpAddr, incarnation: u64) {
     let now = shared.now();
     shared.lock().vipa.peer_gone(now, xcf, incarnation);
     shared.kick();
+}
+
+/// What TCP says of a listener or a connection, for the VIPA function.
+pub(crate) fn tell(vipa: &mut Vipa, now: stack::Instant, event: FlowEvent) {
+    match event {
+        FlowEvent::Listening { address, port } => vipa.listening(now, address, port),
+        FlowEvent::Unlistening { address, port } => vipa.not_listening(now, address, port),
+        FlowEvent::Opened { local, remote, instance, passive } => vipa.opened(now, local, remote, instance, passive),
+        FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
+        FlowEvent::Ended { local, remote, instance } => vipa.ended(now, local, remote, instance),
+    }
 }
 
 /// Packets of an image without a network link leave through `next_hop`, or not at all.

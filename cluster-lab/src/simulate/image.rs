@@ -352,20 +352,15 @@ impl Image {
     }
 
     fn flow_event(&mut self, now: Instant, event: FlowEvent) {
-        let vipa = &mut self.vipa;
-        match event {
-            FlowEvent::Listening { address, port } => vipa.listening(now, address, port),
-            FlowEvent::Unlistening { address, port } => vipa.not_listening(now, address, port),
+        crate::image::tell(&mut self.vipa, now, event);
+        let sight = match event {
             FlowEvent::Opened { local, remote, instance, passive } => {
-                vipa.opened(now, local, remote, instance, passive);
-                self.out.push(Output::Saw(Sight::Opened { flow: (local, remote), instance, passive }));
+                Sight::Opened { flow: (local, remote), instance, passive }
             }
-            FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
-            FlowEvent::Ended { local, remote, instance } => {
-                vipa.ended(now, local, remote, instance);
-                self.out.push(Output::Saw(Sight::Ended { flow: (local, remote), instance }));
-            }
-        }
+            FlowEvent::Ended { local, remote, instance } => Sight::Ended { flow: (local, remote), instance },
+            FlowEvent::Listening { .. } | FlowEvent::Unlistening { .. } | FlowEvent::Established { .. } => return,
+        };
+        self.out.push(Output::Saw(sight));
     }
 
     fn act(&mut self, now: Instant, action: Action) {

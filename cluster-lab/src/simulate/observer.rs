@@ -73,6 +73,7 @@ pub(super) struct Observer {
     pub fragmented: HashMap<u16, Flow>,
     /// The last time that a fault upset the tables.
     pub upset: Option<Instant>,
+    /// See [`new`](Observer::new).
     crowded: bool,
     /// The last time that images could hear each other again.
     pub healed: Option<Instant>,
@@ -136,6 +137,11 @@ impl Observer {
         self.held.get(flow).is_some_and(|holdings| holdings.iter().any(|holding| holding.life.0 == image))
     }
 
+    /// Whether the image got the connection's SYN, or held it.
+    fn is_likely(&self, flow: &Flow, image: usize) -> bool {
+        self.likely.get(flow).is_some_and(|likely| likely.contains(&image))
+    }
+
     /// All connections on DVIPAs that are held, and by whom.
     pub fn all_held(&self) -> impl Iterator<Item = (Flow, usize)> {
         self.held.iter().flat_map(|(flow, holdings)| holdings.iter().map(|holding| (*flow, holding.life.0)))
@@ -171,8 +177,7 @@ impl Observer {
                 for (flow, error) in [(fragment_of, false), (error_about, true)] {
                     let Some(flow) = flow else { continue };
                     // A SYN that was sent again went here while its first target was out of reach.
-                    let likely = self.likely.get(&flow).is_some_and(|likely| likely.contains(&image));
-                    if !settled && (error || likely) {
+                    if !settled && (error || self.is_likely(&flow, image)) {
                         continue;
                     }
                     if !self.held_by(&flow, image)
@@ -192,7 +197,7 @@ impl Observer {
                 let segment = Seen { flow, sequence: 0, opens: false, resets: false, answers: false };
                 // One that got the same SYN and has given up speaks of sequence numbers that mean nothing
                 // to the client; should it believe them, its session says so.
-                let had = self.likely.get(&flow).is_some_and(|likely| likely.contains(&image));
+                let had = self.is_likely(&flow, image);
                 if !had {
                     self.refused(image, &segment, Some(image), xcf);
                 }
@@ -246,8 +251,7 @@ impl Observer {
     fn sent_to_target(&mut self, target: usize, segment: &Seen, now: Instant) {
         let Seen { flow, sequence, opens, resets, answers: _ } = *segment;
         if !opens {
-            let likely = self.likely.get(&flow).is_some_and(|likely| likely.contains(&target));
-            if !likely && !resets && !self.held_by(&flow, target) {
+            if !self.is_likely(&flow, target) && !resets && !self.held_by(&flow, target) {
                 self.violated("I8", format!("a segment of {flow:?} goes to image {target}, which never had its SYN"));
             }
             return;
@@ -313,6 +317,6 @@ impl Observer {
 
     /// Whether a connection is accounted for by an endpoint or a SYN (I10).
     pub fn accounts_for(&self, flow: &Flow, image: usize) -> bool {
-        self.held_by(flow, image) || self.likely.get(flow).is_some_and(|likely| likely.contains(&image))
+        self.held_by(flow, image) || self.is_likely(flow, image)
     }
 }

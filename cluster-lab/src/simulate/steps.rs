@@ -6,6 +6,7 @@ use std::time::Duration;
 use stack::wire::ip::{Header, emit, protocol};
 use vipa::{Quiesce, Targets};
 
+use super::client::{SERVER, Session};
 use super::layout::{self, dva, dvb, moving};
 use super::plan::{Plan, Step, Weather, What};
 use super::world::World;
@@ -148,7 +149,7 @@ impl World {
             What::ConnectNowhere => self.client.connect(self.now, None, SocketAddr::new(dva(), 99)).is_some(),
             What::Outbound => {
                 let dvipa = if step.other.is_multiple_of(2) { dva() } else { dvb() };
-                let server = SocketAddr::new(self.client.address, super::client::SERVER);
+                let server = SocketAddr::new(self.client.address, SERVER);
                 self.on(index, |image, now| image.connect_from(now, dvipa, server)) == Some(true)
             }
             What::Send => {
@@ -320,7 +321,7 @@ impl World {
     /// R9: an ICMP error about a connection.
     fn icmp_error(&mut self, which: u64) -> bool {
         let Some(session) = self.live_session(which) else { return false };
-        let super::client::Session { server, local, connected, .. } = self.client.sessions[session];
+        let Session { server, local, connected, .. } = self.client.sessions[session];
         // Before that, the stack to which the SYN went first may hold it as well as the one that it
         // went to when that was silent.
         if !connected {

@@ -15,6 +15,9 @@ use super::layout::{self, Layout};
 use super::observer::{Life, Observer, Violation};
 use super::plan::{Plan, Random, STORM, Weather};
 
+/// Between the numbers of two processes: a stack that comes back into the group takes one of those.
+const LIFE: u64 = 1000;
+
 /// How long the calm after the storm lasts: time enough for every wait of the protocol.
 const CALM: Duration = Duration::from_secs(16);
 /// Packets, datagrams and timers of one run: about ten times as many as in the busiest.
@@ -286,9 +289,8 @@ impl World {
         if site.image.is_some() {
             return;
         }
-        // Whatever an image's clock says, the supervisor's numbers grow with time; a stack that comes
-        // back into the group takes one of those in between.
-        let incarnation = (self.now.as_millis() * 1000).max(site.last_life + 1000);
+        // Whatever an image's clock says, the supervisor's numbers grow with time.
+        let incarnation = (self.now.as_millis() * LIFE).max(site.last_life + LIFE);
         site.last_life = incarnation;
         let xcf = layout::xcf(index);
         let mut config = vipa::Config::new(format!("MVS{}", index + 1), xcf, incarnation);
@@ -563,7 +565,7 @@ impl World {
                     let peer = layout::index(xcf);
                     let alive = self.sites.get(peer).and_then(|site| site.image.as_ref());
                     // A stack that left the group and came back has a later number than its process.
-                    if self.plan.watchful && alive.is_none_or(|image| image.incarnation / 1000 != incarnation / 1000) {
+                    if self.plan.watchful && alive.is_none_or(|image| image.incarnation / LIFE != incarnation / LIFE) {
                         self.later(Duration::from_millis(1), Who::Image(index), Input::Death { xcf, incarnation });
                     }
                 }

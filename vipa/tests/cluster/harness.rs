@@ -322,6 +322,11 @@ impl Cluster {
         self.settle(index);
     }
 
+    /// The handshake of a connection is complete on its stack.
+    pub fn establish(&mut self, index: usize, ends: Ends) {
+        self.order(index, |vipa, now| vipa.established(now, ends.0, ends.1));
+    }
+
     /// A packet from the client network; lost if no live image is routed to.
     pub fn client_sends(&mut self, bytes: &[u8]) {
         let destination = match bytes[0] >> 4 {

@@ -360,6 +360,46 @@ fn stale_messages_change_nothing() {
     }
 }
 
+/// I7: two stacks hold a connection between the same ends. Of two that are established the earlier
+/// one goes, whichever of them is heard first and whether the router is one of them or not.
+#[test]
+fn of_two_holders_the_later_one_stays() {
+    let ends = (SocketAddr::new(dva1(), 50_000), client(80));
+    for (older, younger) in [(MVS2, MVS4), (MVS4, MVS2), (MVS1, MVS2), (MVS2, MVS1)] {
+        let mut cluster = figure4();
+        cluster.open_outbound(older, ends, 1);
+        cluster.establish(older, ends);
+        cluster.run(500);
+        // As after a cut, while which neither router knew of the other's.
+        cluster.open_outbound(younger, ends, 2);
+        cluster.establish(younger, ends);
+        // Two audits at the most until the tables are looked at again.
+        cluster.run(25_000);
+        assert!(!cluster.node(older).held.contains_key(&ends), "{older} {younger}");
+        assert_eq!(cluster.holder(ends), Some(younger), "{older} {younger}");
+        assert_eq!(cluster.crt(MVS1, dva1()), BTreeMap::from([(ends, younger)]));
+    }
+}
+
+/// I7, R3: a SYN that was sent to two stacks is one connection: the one that the client has answered
+/// is never told to go, however late the other one began.
+#[test]
+fn a_handshake_does_not_drive_out_a_connection() {
+    let ends = (SocketAddr::new(dva1(), 50_000), client(80));
+    for (established, late) in [(MVS2, MVS4), (MVS1, MVS2), (MVS2, MVS1)] {
+        let mut cluster = figure4();
+        cluster.open_outbound(established, ends, 1);
+        cluster.establish(established, ends);
+        cluster.run(500);
+        cluster.open_outbound(late, ends, 1);
+        cluster.run(25_000);
+        assert!(cluster.node(established).held.contains_key(&ends), "{established} {late}");
+        cluster.close(late, ends);
+        cluster.run(25_000);
+        assert_eq!(cluster.crt(MVS1, dva1()), BTreeMap::from([(ends, established)]), "{established} {late}");
+    }
+}
+
 /// A full CRT takes no new connection, and disturbs none that it has.
 #[test]
 fn a_full_table_refuses_new_connections_only() {
