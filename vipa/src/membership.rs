@@ -273,6 +273,7 @@ impl Vipa {
         }
         let lives: BTreeSet<Life> = lives.into_iter().collect();
         let changed = peer.lives != lives;
+        let over = peer.lives.iter().any(|was| !lives.iter().any(|life| was.is_same(life)));
         peer.lives = lives;
         if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
             peer.contact = Contact::Up;
@@ -282,6 +283,9 @@ impl Vipa {
             self.reconsider();
         } else if changed {
             self.reconsider();
+        }
+        if over {
+            self.turn_routes();
         }
         self.come_to();
     }
@@ -309,6 +313,7 @@ impl Vipa {
         self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
         let connections = self.purge(stack);
         self.event(Event::Gone { stack: name, connections });
+        self.turn_routes();
         self.lost(stack, true);
     }
 

@@ -416,6 +416,12 @@ impl Vipa {
         }
     }
 
+    /// A stack is gone, seen or by hearsay: it may have turned a route to itself that this stack never
+    /// heard of, and withdrawn it.
+    pub(crate) fn turn_routes(&mut self) {
+        self.dvipa_ids().for_each(|id| self.turn_route(id));
+    }
+
     /// Turns the network's route here again, if this stack owns the DVIPA: one that yields already
     /// does not, nor one that has just slept and may have been replaced.
     pub(crate) fn turn_route(&mut self, id: DvipaId) {

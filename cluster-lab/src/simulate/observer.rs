@@ -75,6 +75,10 @@ pub(super) struct Observer {
     pub upset: Option<Instant>,
     /// See [`new`](Observer::new).
     crowded: bool,
+    /// Whether SYNs have pushed each other out of CRTs (R5).
+    pub flooded: bool,
+    /// The SYN that an image refuses rightly, as its TCP does next.
+    refused: Option<(usize, Flow)>,
     /// The last time that images could hear each other again.
     pub healed: Option<Instant>,
     pub hash: u64,
@@ -180,6 +184,10 @@ impl Observer {
                     if !settled && (error || self.is_likely(&flow, image)) {
                         continue;
                     }
+                    // A full CRT takes in no more; segments find their way by ASK, errors do not.
+                    if error && self.crowded {
+                        continue;
+                    }
                     if !self.held_by(&flow, image)
                         && let Some((holder, _)) = self.holder(&flow, Some(image))
                         // What does not run takes nothing in.
@@ -191,15 +199,15 @@ impl Observer {
             }
             Sight::Reset { segment } => {
                 let Some(segment) = segment else { return };
-                self.refused(image, &segment, None, xcf);
+                self.judge_refusal(image, &segment, None, xcf);
             }
             Sight::SentReset { flow } => {
                 let segment = Seen { flow, sequence: 0, opens: false, resets: false, answers: false };
                 // One that got the same SYN and has given up speaks of sequence numbers that mean nothing
                 // to the client; should it believe them, its session says so.
                 let had = self.is_likely(&flow, image);
-                if !had {
-                    self.refused(image, &segment, Some(image), xcf);
+                if !had && self.refused.take() != Some((image, flow)) {
+                    self.judge_refusal(image, &segment, Some(image), xcf);
                 }
             }
             Sight::Opened { flow, instance, passive: _ } => {
@@ -223,10 +231,15 @@ impl Observer {
     }
 
     /// I6: by a stack that has ever been in contact with the life that holds it.
-    fn refused(&mut self, image: usize, segment: &Seen, but: Option<usize>, xcf: impl Fn(usize) -> IpAddr) {
+    fn judge_refusal(&mut self, image: usize, segment: &Seen, but: Option<usize>, xcf: impl Fn(usize) -> IpAddr) {
         let Some((holder, instance)) = self.holder(&segment.flow, but) else { return };
         // A new connection between the same ends is another matter.
         if segment.opens && segment.sequence != instance {
+            return;
+        }
+        // Its half-open entry has given way, and no other target is there for it.
+        if segment.opens && (self.crowded || self.flooded) {
+            self.refused = Some((image, segment.flow));
             return;
         }
         let met = self.met.get(&image).is_some_and(|met| met.contains(&(xcf(holder.0), holder.1)));
@@ -258,7 +271,9 @@ impl Observer {
         }
         let unready = [None, Some(flow.0)].iter().filter_map(|server| self.unready.get(&(target, *server))).min();
         let before = self.chosen.insert((flow, sequence), target);
+        // Between ends of a connection that the target may still hold, it decides (R3).
         if before.is_none()
+            && !self.is_likely(&flow, target)
             && let Some(since) = unready.filter(|since| now.since((**since).max(self.healed.unwrap_or(**since))) > NEWS)
         {
             let what = format!("a SYN for {} goes to image {target}, not ready since {since:?}", flow.0);

@@ -127,6 +127,7 @@ impl World {
             What::SynFlood => {
                 // It pushes half-open entries out (R5), and what they said of SYNs with them.
                 self.observer.upset = Some(self.now);
+                self.observer.flooded = true;
                 self.flood(step.other)
             }
             What::Stray => self.stray(step.which, step.other),

@@ -83,6 +83,12 @@ pub(crate) struct Life {
     pub up: bool,
 }
 
+impl Life {
+    pub fn is_same(&self, other: &Life) -> bool {
+        (self.xcf, self.incarnation) == (other.xcf, other.incarnation)
+    }
+}
+
 /// Kinds on the wire. Numbers are never used again for something else.
 mod kind {
     pub const HELLO: u16 = 1;
