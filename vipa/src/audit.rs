@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::crt::{Entry, Evidence, Flow};
+use crate::crt::Flow;
 use crate::dvipa::DvipaId;
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -110,27 +110,5 @@ impl Vipa {
             self.counters.repaired += 1;
             self.report(id, from);
         }
-    }
-
-    /// Fault injection for tests and the simulator: the router's CRT loses a connection, or gets one
-    /// that nobody holds, `random` says which. `false` if there is nothing to spoil.
-    #[doc(hidden)]
-    pub fn spoil(&mut self, random: u64) -> bool {
-        let routed: Vec<DvipaId> =
-            self.dvipa_ids().filter(|id| matches!(self.dvipa(*id).standing, Standing::Active)).collect();
-        let live: Vec<StackId> = self.live_peers().into_iter().chain([self.me]).collect();
-        let pick = |count: usize| (random >> 8) as usize % count.max(1);
-        let Some(id) = routed.get(pick(routed.len())).copied() else { return false };
-        if random.is_multiple_of(2) {
-            let mut flows: Vec<Flow> = self.crt.iter().map(|(flow, _)| flow).filter(|flow| flow.dvipa == id).collect();
-            flows.sort_unstable_by_key(|flow| (flow.remote, flow.remote_port, flow.port));
-            let Some(flow) = flows.get(pick(flows.len())).copied() else { return false };
-            self.take_out(&flow);
-            return true;
-        }
-        let remote = IpAddr::from([198, 51, 100, 254]);
-        let flow = Flow { remote, remote_port: (random >> 32) as u16, dvipa: id, port: 60 };
-        let target = live[pick(live.len())];
-        self.enter(flow, Entry::new(self.now, random as u32, target, self.mark(id, target), Evidence::Holder))
     }
 }

@@ -29,6 +29,7 @@ pub mod definitions;
 mod distribution;
 mod dvipa;
 mod event;
+mod faults;
 mod fragments;
 mod group;
 mod guard;

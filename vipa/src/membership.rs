@@ -273,18 +273,23 @@ impl Vipa {
         }
         let lives: BTreeSet<Life> = lives.into_iter().collect();
         let changed = peer.lives != lives;
-        let over = peer.lives.iter().any(|was| !lives.iter().any(|life| was.is_same(life)));
+        let is_over = |was: &&Life| !lives.iter().any(|life| was.is_same(life));
+        let over: Vec<Life> = peer.lives.iter().filter(is_over).copied().collect();
         peer.lives = lives;
         if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
             peer.contact = Contact::Up;
             peer.session.hurry(now);
-            let stack = peer.label();
-            self.event(Event::Back { stack });
+            let name = peer.label();
+            self.event(Event::Back { stack: name });
+            self.await_report(stack);
             self.reconsider();
         } else if changed {
             self.reconsider();
         }
-        if over {
+        let met = |life: &Life| {
+            self.peers.values().any(|peer| (peer.xcf, peer.announced) == (life.xcf, Some(life.incarnation)))
+        };
+        if over.iter().any(|life| life.xcf != self.config.xcf && !met(life)) {
             self.turn_routes();
         }
         self.come_to();
@@ -313,7 +318,8 @@ impl Vipa {
         self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
         let connections = self.purge(stack);
         self.event(Event::Gone { stack: name, connections });
-        self.turn_routes();
+        // Its last word on a route that it has given up may be lost.
+        self.outshine(stack);
         self.lost(stack, true);
     }
 

@@ -406,8 +406,8 @@ impl Vipa {
         }
     }
 
-    /// R12: a stack that can own DVIPAs of this one is back in contact. If it has owned one for a
-    /// while and heard from others that it should not, the network has no route any more.
+    /// R12: a stack that can own DVIPAs of this one is back in contact, or gone. If it has owned one
+    /// for a while and heard from others that it should not, the network has no route any more.
     pub(crate) fn outshine(&mut self, stack: StackId) {
         for id in self.dvipa_ids() {
             if self.dvipa(id).definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
@@ -416,8 +416,8 @@ impl Vipa {
         }
     }
 
-    /// A stack is gone, seen or by hearsay: it may have turned a route to itself that this stack never
-    /// heard of, and withdrawn it.
+    /// A stack that was never in contact with this one is said to be gone: it may have turned any route to
+    /// itself, and withdrawn it.
     pub(crate) fn turn_routes(&mut self) {
         self.dvipa_ids().for_each(|id| self.turn_route(id));
     }

@@ -83,6 +83,13 @@ impl Gathering {
     pub fn buried(&self, flow: Flow, instance: u32) -> bool {
         self.ended.contains(&(flow, instance))
     }
+
+    /// All that have, in order.
+    pub fn all_buried(&self) -> Vec<(Flow, u32)> {
+        let mut ended: Vec<(Flow, u32)> = self.ended.iter().copied().collect();
+        ended.sort_unstable_by_key(|(flow, instance)| (flow.remote, flow.remote_port, flow.port, *instance));
+        ended
+    }
 }
 
 /// An orderly stop.

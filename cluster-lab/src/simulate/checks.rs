@@ -52,6 +52,40 @@ impl World {
         }
     }
 
+    /// R2, I9: an owner that has all reports knows what was held when it claimed.
+    pub fn check_complete(&mut self, index: usize, dvipa: IpAddr, reported: bool) {
+        if !reported {
+            return self.observer.goes_on_without(index, dvipa, self.now);
+        }
+        let Some(image) = self.sites[index].image.as_ref().filter(|_| self.plan.crt >= 100) else { return };
+        let up: BTreeSet<usize> = image
+            .vipa
+            .peers()
+            .iter()
+            .filter(|peer| peer.contact == vipa::Contact::Up)
+            .map(|peer| layout::index(peer.xcf))
+            .collect();
+        let mut due = self.observer.to_be_reported(index, dvipa, layout::xcf);
+        due.retain(|(_, holder)| up.contains(holder));
+        let rows: BTreeSet<(Flow, usize)> =
+            image.vipa.crt().iter().map(|row| (flow_of(row), layout::index(row.target))).collect();
+        if let Some((flow, holder)) = due.into_iter().find(|one| !rows.contains(one)) {
+            let what = format!("MVS{} has complete tables, but not {flow:?} of MVS{}", index + 1, holder + 1);
+            self.observer.violated("R2", what);
+        }
+    }
+
+    /// What owners know before a DVIPA may move.
+    pub fn observe_routes(&mut self) {
+        for (index, site) in self.sites.iter().enumerate() {
+            let Some(image) = &site.image else { continue };
+            let owned: BTreeSet<IpAddr> = image.vipa.ownership().filter(|known| known.2).map(|known| known.0).collect();
+            let rows = image.vipa.crt();
+            let known = rows.iter().filter(|row| owned.contains(&row.dvipa) && !row.half_open);
+            self.observer.routes(index, known.map(|row| (flow_of(row), layout::index(row.target), row.instance)));
+        }
+    }
+
     /// I17: new connections of a moved DVIPA open at its owner.
     pub fn check_owner_opens(&mut self, index: usize, dvipa: IpAddr) {
         let Some(image) = &self.sites[index].image else { return };

@@ -3,6 +3,8 @@
 //!
 //! | id | how it is checked |
 //! |---|---|
+//! | R2 | tables of an owner are complete when it says so, and live on for a while when it steps down |
+//! | R14 | no stack goes back to an earlier life of another |
 //! | I1 | every claim that is told has its own epoch |
 //! | I2, I3 | no life's epoch of a DVIPA falls; a claim is higher than all its stack has seen |
 //! | I4, I5 | after the calm: one owner, and the one that rank, state and moves make it |
@@ -11,7 +13,7 @@
 //! | I8 | a segment that is no SYN goes only to stacks that hold the connection or got its SYN |
 //! | I9, I13 | after the calm: the owner's CRT is what the endpoints hold |
 //! | I10 | when tables are complete: no entry that no endpoint or SYN accounts for |
-//! | I11, I12 | by I6 and I9: a stale TERMCONN or NEWCONN makes the CRT differ from the truth |
+//! | I11, I12 | stale messages put in front of the core change no CRT; and by I6 and I9 |
 //! | I14 | a SYN is not forwarded to a target that has not been ready for two seconds |
 //! | I15 | a SYN sent again does not go elsewhere while its first target holds the connection |
 //! | I16, I20 | every byte of every stream; every forwarded packet is one that arrived |
@@ -36,6 +38,11 @@ use super::image::{Flow, Seen, Sight};
 /// How long the news that a target is not ready may take, whatever the weather.
 const NEWS: Duration = Duration::from_secs(3);
 
+/// A new owner waits so long for reports, if it must.
+const REBUILD_WAIT: Duration = Duration::from_secs(1);
+/// A former owner keeps its tables at least so long.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What was seen that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Violation {
@@ -50,14 +57,15 @@ pub(super) type Life = (usize, u64);
 struct Holding {
     life: Life,
     instance: u32,
+    since: Instant,
 }
 
 #[derive(Default)]
 pub(super) struct Observer {
     pub violation: Option<Violation>,
     held: HashMap<Flow, Vec<Holding>>,
-    /// Lives that each living image has met.
-    met: BTreeMap<usize, BTreeSet<(IpAddr, u64)>>,
+    /// Lives that each living image has met, and since when.
+    met: BTreeMap<usize, BTreeMap<(IpAddr, u64), Instant>>,
     claims: BTreeMap<(IpAddr, Epoch), Life>,
     epochs: BTreeMap<(usize, IpAddr), Epoch>,
     arrivals: HashMap<u64, u32>,
@@ -67,6 +75,11 @@ pub(super) struct Observer {
     /// Where a SYN was sent.
     chosen: HashMap<(Flow, u32), usize>,
     claimed: BTreeMap<(usize, IpAddr), Instant>,
+    stepped_down: BTreeMap<(usize, IpAddr), Instant>,
+    /// When an image last lost contact with another.
+    lost: BTreeMap<usize, Instant>,
+    /// See [`routes`](Observer::routes): target and instance.
+    routed: HashMap<(usize, Flow), (usize, u32)>,
     /// Since when something is not ready to serve; absent: it is ready, or never was.
     unready: BTreeMap<(usize, Option<std::net::SocketAddr>), Instant>,
     /// Connections of fragmented packets, by identification.
@@ -104,7 +117,9 @@ impl Observer {
     }
 
     pub fn started(&mut self, image: usize) {
-        self.met.insert(image, BTreeSet::new());
+        self.met.insert(image, BTreeMap::new());
+        self.stepped_down.retain(|(of, _), _| *of != image);
+        self.routed.retain(|(of, _), _| *of != image);
         self.epochs.retain(|(of, _), _| *of != image);
         self.ready(image, None);
     }
@@ -118,8 +133,34 @@ impl Observer {
         self.not_ready(image, None, now);
     }
 
-    pub fn met(&mut self, image: usize, xcf: IpAddr, incarnation: u64) {
-        self.met.entry(image).or_default().insert((xcf, incarnation));
+    /// R14: the lives that an image meets of another are later ones each time.
+    pub fn met(&mut self, image: usize, xcf: IpAddr, incarnation: u64, now: Instant) {
+        let met = self.met.entry(image).or_default();
+        let later = met.keys().any(|known| known.0 == xcf && known.1 > incarnation);
+        met.entry((xcf, incarnation)).or_insert(now);
+        if later {
+            self.violated("R14", format!("image {image} takes life {incarnation} of {xcf} for the present one"));
+        }
+    }
+
+    /// Connections on a DVIPA that one stack alone holds, of which the claimer of the DVIPA has to know
+    /// once its tables are complete: it had met that stack, and the stack held them, before it claimed.
+    pub fn to_be_reported(&self, owner: usize, dvipa: IpAddr, xcf: impl Fn(usize) -> IpAddr) -> Vec<(Flow, usize)> {
+        let (Some(claimed), Some(met)) = (self.claimed.get(&(owner, dvipa)), self.met.get(&owner)) else {
+            return Vec::new();
+        };
+        let on_it = self.held.iter().filter(|(flow, _)| flow.0.ip() == dvipa);
+        let mut due: Vec<(Flow, usize)> = on_it
+            .filter_map(|(flow, holdings)| match holdings[..] {
+                [Holding { life, since, .. }] if since < *claimed => {
+                    let known = met.get(&(xcf(life.0), life.1)).is_some_and(|met| met < claimed);
+                    (known && !self.unready.contains_key(&(life.0, None))).then_some((*flow, life.0))
+                }
+                _ => None,
+            })
+            .collect();
+        due.sort_unstable();
+        due
     }
 
     pub fn not_ready(&mut self, image: usize, server: Option<std::net::SocketAddr>, now: Instant) {
@@ -171,6 +212,9 @@ impl Observer {
                 if let (true, Some(to), Some(segment)) = (to_target, index(to), segment) {
                     self.sent_to_target(to, &segment, now);
                 }
+                if let (false, Some(segment)) = (to_target, segment.filter(|segment| !segment.opens)) {
+                    self.sent_to_router(image, &segment.flow, now);
+                }
             }
             Sight::Local { segment, error_about, later_fragment } => {
                 if let Some(segment) = segment.filter(|segment| segment.opens) {
@@ -189,6 +233,7 @@ impl Observer {
                         continue;
                     }
                     if !self.held_by(&flow, image)
+                        && !self.unready.contains_key(&(image, None))
                         && let Some((holder, _)) = self.holder(&flow, Some(image))
                         // What does not run takes nothing in.
                         && !self.unready.contains_key(&(holder.0, None))
@@ -214,7 +259,7 @@ impl Observer {
                 self.likely.entry(flow).or_default().insert(image);
                 let holdings = self.held.entry(flow).or_default();
                 holdings.retain(|holding| holding.life.0 != image);
-                holdings.push(Holding { life, instance });
+                holdings.push(Holding { life, instance, since: now });
             }
             Sight::Ended { flow, instance } => {
                 if let Some(holdings) = self.held.get_mut(&flow) {
@@ -242,7 +287,7 @@ impl Observer {
             self.refused = Some((image, segment.flow));
             return;
         }
-        let met = self.met.get(&image).is_some_and(|met| met.contains(&(xcf(holder.0), holder.1)));
+        let met = self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(holder.0), holder.1)));
         if met || holder.0 == image {
             let flow = segment.flow;
             self.violated("I6", format!("{flow:?}, held by image {}, is reset by image {image}", holder.0));
@@ -258,6 +303,31 @@ impl Observer {
             self.violated("I20", "a packet was forwarded that never arrived");
         } else if forwards > 2 * arrivals {
             self.violated("I18", format!("a packet that arrived {arrivals} times was forwarded {forwards} times"));
+        }
+    }
+
+    /// What an owner's CRT says of established connections at a moment.
+    pub fn routes(&mut self, image: usize, rows: impl Iterator<Item = (Flow, usize, u32)>) {
+        self.routed.retain(|(of, _), _| *of != image);
+        self.routed.extend(rows.map(|(flow, target, instance)| ((image, flow), (target, instance))));
+    }
+
+    /// R2: for a while a former owner sends what still reaches it to its target itself.
+    fn sent_to_router(&mut self, image: usize, flow: &Flow, now: Instant) {
+        let Some(since) = self.stepped_down.get(&(image, flow.0.ip())).copied() else { return };
+        let Some((target, instance)) = self.routed.get(&(image, *flow)).copied() else { return };
+        let same = |holding: &Holding| (holding.life.0, holding.instance) == (target, instance);
+        if now.since(since) < GRACE && self.held.get(flow).is_some_and(|held| held.iter().any(same)) {
+            self.violated("R2", format!("image {image} has forgotten {flow:?} too soon"));
+        }
+    }
+
+    /// R2, I24: who lost nobody waits for a report as long as it may.
+    pub fn goes_on_without(&mut self, image: usize, dvipa: IpAddr, now: Instant) {
+        let Some(claimed) = self.claimed.get(&(image, dvipa)).copied() else { return };
+        let lost = self.lost.get(&image).is_some_and(|lost| *lost >= claimed);
+        if !lost && now.since(claimed) < REBUILD_WAIT {
+            self.violated("R2", format!("image {image} routes for {dvipa} before all have reported"));
         }
     }
 
@@ -309,6 +379,10 @@ impl Observer {
                 {
                     self.violated("I24", format!("{dvipa} took image {} {:?}", life.0, now.since(at)));
                 }
+            }
+            Event::Gone { .. } | Event::Silent { .. } => drop(self.lost.insert(life.0, now)),
+            Event::SteppedDown { dvipa, .. } => {
+                self.stepped_down.insert((life.0, *dvipa), now);
             }
             _ => {}
         }

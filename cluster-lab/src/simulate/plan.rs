@@ -83,6 +83,7 @@ pub(super) enum What {
     IcmpError,
     Ping,
     Spoil,
+    Late,
     Connect,
     Reconnect,
     ConnectNowhere,
@@ -94,7 +95,7 @@ pub(super) enum What {
 }
 
 impl What {
-    pub const ALL: [What; 36] = [
+    pub const ALL: [What; 37] = [
         What::Kill,
         What::KillAtWork,
         What::OrderlyStop,
@@ -123,6 +124,7 @@ impl What {
         What::IcmpError,
         What::Ping,
         What::Spoil,
+        What::Late,
         What::Connect,
         What::Reconnect,
         What::ConnectNowhere,
@@ -142,7 +144,7 @@ impl What {
             What::Close | What::Kill | What::Listen => 12,
             What::Pause | What::Cut | What::Unlisten | What::KillAtWork | What::Reconnect | What::Stray => 8,
             What::JoinGroup | What::Reactivate | What::ResumeTarget | What::Outbound | What::HalfClose => 8,
-            What::IcmpError | What::OrderlyStop | What::CutOneWay | What::Bind | What::Abort => 5,
+            What::IcmpError | What::OrderlyStop | What::CutOneWay | What::Bind | What::Abort | What::Late => 5,
             What::Profile | What::Deactivate | What::Quiesce | What::ConnectNowhere | What::Unbind | What::Ping => 3,
             What::LeaveGroup | What::Reload | What::SynFlood | What::Spoil | What::ClockStep | What::TwoBinds => 2,
         }
@@ -190,6 +192,8 @@ pub(super) struct Plan {
     pub old: Option<usize>,
     /// One more stack, which knows nothing of VIPAs (D7).
     pub foreign: bool,
+    /// Messages come again that no session lets through twice.
+    pub stale: bool,
     /// Room in the CRT.
     pub crt: usize,
     /// The DVIPAs are MOVEable WHENIDLE.
@@ -243,6 +247,7 @@ impl Plan {
             watchful: random.percent(60),
             old: random.percent(10).then(|| random.below(images as u64) as usize),
             foreign: random.percent(10),
+            stale: random.percent(10),
             crt: if random.percent(10) { 16 } else { 4096 },
             when_idle: random.percent(10),
             weighted: random.percent(25),

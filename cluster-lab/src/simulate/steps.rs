@@ -16,6 +16,9 @@ impl World {
         let index = (step.which % self.sites.len() as u64) as usize;
         let other = (step.other % self.sites.len() as u64) as usize;
         self.say(|| format!("--- {:?} ({} {})", step.what, index + 1, other + 1));
+        if matches!(step.what, What::Start | What::JoinGroup | What::Deactivate | What::Reactivate | What::Bind) {
+            self.observe_routes();
+        }
         if self.act(step, index, other) {
             self.cover(format!("step: {:?}", step.what));
         }
@@ -145,6 +148,7 @@ impl World {
                 self.observer.upset = Some(self.now);
                 owner.and_then(|owner| self.on(owner, |image, _| image.vipa.spoil(random))) == Some(true)
             }
+            What::Late => self.late(step.which),
             What::Connect => self.connect(step.which, step.other),
             What::Reconnect => self.reconnect(step.which, step.other),
             What::ConnectNowhere => self.client.connect(self.now, None, SocketAddr::new(dva(), 99)).is_some(),
@@ -357,6 +361,7 @@ impl World {
     /// Everything heals.
     pub fn calm(&mut self) {
         self.say(|| "--- calm".into());
+        self.observe_routes();
         (self.xcf, self.network) = (Weather::CALM, Weather::CALM);
         self.cuts.clear();
         let base = Plan { steps: Vec::new(), ..self.plan.clone() };

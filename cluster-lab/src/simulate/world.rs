@@ -113,6 +113,8 @@ pub(super) struct World {
     pub coverage: Coverage,
     /// The lives whose answers clients took, and what was broken on purpose.
     pub served: BTreeMap<Flow, Life>,
+    /// The first datagrams of each life to each image: they may come again when it is long over.
+    first_words: BTreeMap<(Life, usize), Vec<Vec<u8>>>,
     /// Which life answered a SYN with which sequence number.
     answers: BTreeMap<(Flow, u32), Life>,
     pub broken: BTreeSet<(Life, IpAddr)>,
@@ -204,6 +206,7 @@ impl World {
             observer,
             coverage: Coverage::new(),
             served: BTreeMap::new(),
+            first_words: BTreeMap::new(),
             answers: BTreeMap::new(),
             broken: BTreeSet::new(),
             without,
@@ -539,10 +542,44 @@ impl World {
             }
             Input::Wake => {}
         }
+        if news && self.plan.stale {
+            self.repeat(index, now);
+        }
         self.drain(index);
         if news {
             self.check_epochs(index);
         }
+    }
+
+    /// I11, I12: a message that is no longer true changes no CRT.
+    fn repeat(&mut self, index: usize, now: Instant) {
+        let random = self.random.next();
+        // The more often, the rarer the chance.
+        let due = |image: &&mut Image| random.is_multiple_of(20) || image.vipa.is_gathering();
+        let Some(image) = self.sites[index].image.as_mut().filter(due) else { return };
+        let before = image.vipa.crt();
+        if image.vipa.stale(random) {
+            let after = image.vipa.crt();
+            image.settle(now);
+            self.cover("fault: stale NEWCONN or TERMCONN");
+            if let Some(row) = before.iter().find(|row| !after.contains(row)) {
+                self.observer.violated("I11", format!("MVS{} drops {row:?} for another connection's end", index + 1));
+            } else if let Some(row) = after.iter().find(|row| !before.contains(row)) {
+                self.observer.violated("I12", format!("MVS{} takes {row:?} for alive", index + 1));
+            }
+        }
+    }
+
+    /// R14: what a life that is over has said comes again.
+    pub fn late(&mut self, which: u64) -> bool {
+        let over = |(life, _): &&(Life, usize)| self.life(life.0) != Some(*life);
+        let over: Vec<(Life, usize)> = self.first_words.keys().filter(over).copied().collect();
+        let Some((life, to)) = over.get((which % over.len().max(1) as u64) as usize).copied() else { return false };
+        for (order, bytes) in self.first_words.remove(&(life, to)).into_iter().flatten().enumerate() {
+            let after = Duration::from_micros(20 + order as u64);
+            self.later(after, Who::Image(to), Input::Xcf { from: life.0, bytes });
+        }
+        true
     }
 
     /// Does what an image has asked for.
@@ -561,7 +598,7 @@ impl World {
                 Output::Xcf { to, bytes } => self.through_xcf(index, layout::index(to), bytes),
                 Output::Route { dvipa, here } => self.route(index, dvipa, here),
                 Output::PeerUp { xcf, incarnation } => {
-                    self.observer.met(index, xcf, incarnation);
+                    self.observer.met(index, xcf, incarnation, self.now);
                     let peer = layout::index(xcf);
                     let alive = self.sites.get(peer).and_then(|site| site.image.as_ref());
                     // A stack that left the group and came back has a later number than its process.
@@ -570,8 +607,9 @@ impl World {
                     }
                 }
                 Output::Event(event) => {
-                    if let Event::Active { dvipa, .. } = event {
-                        complete.push(dvipa);
+                    if let Event::Active { dvipa, missing, .. } = &event {
+                        complete.push(*dvipa);
+                        self.check_complete(index, *dvipa, missing.is_empty());
                     }
                     self.event(life, event);
                 }
@@ -605,6 +643,7 @@ impl World {
         }
         let old = self.plan.old.is_some_and(|old| old == from || old == to);
         let bytes = if old { layout::without_later_kinds(bytes) } else { bytes };
+        self.keep_first_words(from, to, &bytes);
         let weather = self.xcf;
         let copies = self.copies(weather);
         for _ in 0..copies {
@@ -615,6 +654,16 @@ impl World {
             && let vipa::wire::Datagram::Data(_) = vipa::wire::classify(&bytes)
         {
             self.observer.arrived(digest(&bytes[vipa::wire::DataHeader::LEN..]));
+        }
+    }
+
+    fn keep_first_words(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        const KEPT: usize = 6;
+        if let (Some(life), vipa::wire::Datagram::Control) = (self.life(from), vipa::wire::classify(bytes)) {
+            let words = self.first_words.entry((life, to)).or_default();
+            if words.len() < KEPT {
+                words.push(bytes.to_vec());
+            }
         }
     }
 
