@@ -65,7 +65,7 @@ pub(crate) struct Peer {
     /// Heartbeats since its claims were last the same as ours, or were last sent to it.
     pub disagreements: u8,
     /// The lives of others that are not over as far as it knows.
-    lives: BTreeSet<Life>,
+    lives: Vec<Life>,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Peer {
             heartbeats: Heartbeats::default(),
             next_heartbeat: now,
             disagreements: 0,
-            lives: BTreeSet::new(),
+            lives: Vec::new(),
         }
     }
 
@@ -271,11 +271,8 @@ impl Vipa {
             peer.hears_me_at = now;
             peer.fresh |= heard > peer.sent_before;
         }
-        let lives: BTreeSet<Life> = lives.into_iter().collect();
         let changed = peer.lives != lives;
-        let is_over = |was: &&Life| !lives.iter().any(|life| was.is_same(life));
-        let over: Vec<Life> = peer.lives.iter().filter(is_over).copied().collect();
-        peer.lives = lives;
+        let before = core::mem::replace(&mut peer.lives, lives);
         if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
             peer.contact = Contact::Up;
             peer.session.hurry(now);
@@ -286,13 +283,24 @@ impl Vipa {
         } else if changed {
             self.reconsider();
         }
-        let met = |life: &Life| {
-            self.peers.values().any(|peer| (peer.xcf, peer.announced) == (life.xcf, Some(life.incarnation)))
-        };
-        if over.iter().any(|life| life.xcf != self.config.xcf && !met(life)) {
-            self.turn_routes();
+        if changed {
+            self.hear_of_ends(stack, &before);
         }
         self.come_to();
+    }
+
+    /// A stack no longer speaks of lives that it knew before. One that never was in contact with this stack
+    /// may have turned a route to itself, and withdrawn it.
+    fn hear_of_ends(&mut self, from: StackId, before: &[Life]) {
+        let Some(now) = self.peers.get(&from).map(|peer| &peer.lives) else { return };
+        let mut over = before.iter().filter(|was| !now.iter().any(|life| was.is_same(life)));
+        let met = |life: &Life| {
+            life.xcf == self.config.xcf
+                || self.stack_of(life.xcf).and_then(|stack| self.peers.get(&stack)?.announced) == Some(life.incarnation)
+        };
+        if over.any(|life| !met(life)) {
+            self.dvipa_ids().for_each(|id| self.turn_route(id));
+        }
     }
 
     /// LEAVING: the peer stops in order.

@@ -416,12 +416,6 @@ impl Vipa {
         }
     }
 
-    /// A stack that was never in contact with this one is said to be gone: it may have turned any route to
-    /// itself, and withdrawn it.
-    pub(crate) fn turn_routes(&mut self) {
-        self.dvipa_ids().for_each(|id| self.turn_route(id));
-    }
-
     /// Turns the network's route here again, if this stack owns the DVIPA: one that yields already
     /// does not, nor one that has just slept and may have been replaced.
     pub(crate) fn turn_route(&mut self, id: DvipaId) {
