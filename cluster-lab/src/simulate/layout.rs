@@ -99,11 +99,12 @@ impl Layout {
     }
 }
 
-/// A control datagram as a stack of an earlier version would send or understand it: kinds that came
-/// later are left out.
-pub(super) fn without_later_kinds(bytes: Vec<u8>) -> Vec<u8> {
+/// A control datagram between a stack of an earlier version and another. It knows no kinds that came
+/// later: what it sends has none of them (`sent`), and those that it gets mean nothing to it.
+pub(super) fn of_earlier_version(bytes: Vec<u8>, sent: bool) -> Vec<u8> {
     const HEADER: usize = 44;
     const LATEST: u16 = 18;
+    const UNKNOWN: u16 = 0x8000;
     if vipa::wire::classify(&bytes) != vipa::wire::Datagram::Control || bytes.len() < HEADER {
         return bytes;
     }
@@ -112,8 +113,13 @@ pub(super) fn without_later_kinds(bytes: Vec<u8>) -> Vec<u8> {
     while let [k1, k2, l1, l2, ..] = *rest {
         let end = (4 + usize::from(u16::from_be_bytes([l1, l2]))).min(rest.len());
         let (item, after) = rest.split_at(end);
-        if u16::from_be_bytes([k1, k2]) <= LATEST {
-            out.extend(item);
+        match u16::from_be_bytes([k1, k2]) {
+            ..=LATEST => out.extend(item),
+            _ if sent => {}
+            kind => {
+                out.extend((kind | UNKNOWN).to_be_bytes());
+                out.extend(&item[2..]);
+            }
         }
         rest = after;
     }

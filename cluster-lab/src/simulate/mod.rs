@@ -111,6 +111,8 @@ pub fn simulate(arguments: &Arguments) -> Result<()> {
     let jobs = arguments.jobs.unwrap_or_else(processors).max(1);
     let next = AtomicU64::new(arguments.seeds.start);
     let stop = AtomicBool::new(false);
+    // A handful of failures say enough; of a guard that is missed, one.
+    let enough = if arguments.without.is_some() { 1 } else { 5 };
     let outcomes: Mutex<BTreeMap<u64, Outcome>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -121,12 +123,11 @@ pub fn simulate(arguments: &Arguments) -> Result<()> {
                         return;
                     }
                     let outcome = one(arguments, seed);
-                    // A handful of failures say enough.
                     let failed = outcome.violation.is_some();
                     let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                     outcomes.insert(seed, outcome);
                     let failures = || outcomes.values().filter(|outcome| outcome.violation.is_some()).count();
-                    if failed && failures() >= 5 {
+                    if failed && failures() >= enough {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }

@@ -306,6 +306,9 @@ impl World {
         config.definitions = site.definitions.clone();
         config.limits.crt = self.plan.crt;
         config.limits.half_open = 64;
+        if self.plan.crt < 100 {
+            (config.limits.held_packets, config.limits.asks) = (8, 2);
+        }
         config.mtu = 4096;
         config.without = self.without;
         let timing = &mut config.timing;
@@ -641,8 +644,10 @@ impl World {
         if to >= self.sites.len() || self.cuts.contains(&(from, to)) {
             return;
         }
-        let old = self.plan.old.is_some_and(|old| old == from || old == to);
-        let bytes = if old { layout::without_later_kinds(bytes) } else { bytes };
+        let bytes = match self.plan.old {
+            Some(old) if old == from || old == to => layout::of_earlier_version(bytes, old == from),
+            _ => bytes,
+        };
         self.keep_first_words(from, to, &bytes);
         let weather = self.xcf;
         let copies = self.copies(weather);
