@@ -14,7 +14,7 @@ use crate::crt::Flow;
 use crate::dvipa::DvipaId;
 use crate::guard::Guard;
 use crate::membership::StackId;
-use crate::report;
+use crate::report::Held;
 use crate::vipa::Vipa;
 use crate::wire::message::Message;
 use crate::wire::packet::Segment;
@@ -37,7 +37,7 @@ pub(crate) struct Hold {
 
 #[derive(Debug)]
 struct Waiting {
-    packets: Vec<Held>,
+    packets: Vec<Kept>,
     due: (Instant, u64),
     question: Option<Question>,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Holder {
 
 impl Holder {
     /// This stack itself.
-    pub fn own(stack: StackId, held: report::Held) -> Holder {
+    pub fn own(stack: StackId, held: Held) -> Holder {
         let since = held.since.map(|since| (millis(since), millis(since)));
         Holder { stack, instance: held.instance, since }
     }
@@ -77,7 +77,7 @@ impl Holder {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Kept {
     packet: Packet,
     origin: Origin,
     opens: bool,
@@ -152,7 +152,7 @@ impl Vipa {
         self.hold.packets += 1;
         self.hold.bytes += packet.footprint();
         self.counters.held += 1;
-        self.hold.waiting(flow, until).packets.push(Held { packet, origin, opens: segment.opens() });
+        self.hold.waiting(flow, until).packets.push(Kept { packet, origin, opens: segment.opens() });
         self.deadline_changed();
         Disposition::Held
     }
@@ -297,7 +297,7 @@ impl Vipa {
         }
     }
 
-    fn replay(&mut self, held: Held) {
+    fn replay(&mut self, held: Kept) {
         let disposition = self.dispose(held.packet, held.origin);
         self.act_on(disposition);
     }

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `plan` | what a run does, from its seed |
 //! | `layout` | the cluster |
-//! | `world` | virtual time, networks, images, clients |
+//! | `world` | virtual time, images, clients |
+//! | `networks` | what crosses the networks |
 //! | `steps` | what each step does, and the calm after the storm |
 //! | `image`, `client` | both cores with an application; a stack that uses them |
 //! | `observer`, `checks` | what must always hold |
@@ -14,6 +15,7 @@ mod checks;
 mod client;
 mod image;
 mod layout;
+mod networks;
 mod observer;
 mod plan;
 mod steps;

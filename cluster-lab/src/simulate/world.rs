@@ -1,7 +1,6 @@
 //! One run: images, clients and networks in virtual time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -52,34 +51,6 @@ pub(super) enum Who {
     Client,
 }
 
-#[derive(Debug)]
-struct Entry {
-    at: Instant,
-    order: u64,
-    to: Who,
-    input: Input,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 /// A place where an image lives, or not.
 pub(super) struct Site {
     pub image: Option<Image>,
@@ -100,7 +71,8 @@ pub(super) struct World {
     pub layout: Layout,
     pub now: Instant,
     pub random: Random,
-    queue: BinaryHeap<Reverse<Entry>>,
+    /// What comes when; the number tells things of one moment apart.
+    queue: BTreeMap<(Instant, u64), (Who, Input)>,
     order: u64,
     pub sites: Vec<Site>,
     pub client: Client,
@@ -114,13 +86,13 @@ pub(super) struct World {
     /// The lives whose answers clients took, and what was broken on purpose.
     pub served: BTreeMap<Flow, Life>,
     /// The first datagrams of each life to each image: they may come again when it is long over.
-    first_words: BTreeMap<(Life, usize), Vec<Vec<u8>>>,
+    pub first_words: BTreeMap<(Life, usize), Vec<Vec<u8>>>,
     /// Which life answered a SYN with which sequence number.
     answers: BTreeMap<(Flow, u32), Life>,
     pub broken: BTreeSet<(Life, IpAddr)>,
     without: Option<Guard>,
     trace: Option<Vec<String>>,
-    identification: u16,
+    pub identification: u16,
 }
 
 /// Runs a plan to its end, or to the first violation.
@@ -196,7 +168,7 @@ impl World {
             random: Random::new(plan.seed ^ 0xfa11),
             layout,
             plan,
-            queue: BinaryHeap::new(),
+            queue: BTreeMap::new(),
             order: 0,
             client_scheduled: None,
             routes: BTreeMap::new(),
@@ -386,19 +358,16 @@ impl World {
         Some(result)
     }
 
-    fn later(&mut self, after: Duration, to: Who, input: Input) {
+    pub fn later(&mut self, after: Duration, to: Who, input: Input) {
         self.order += 1;
-        self.queue.push(Reverse(Entry { at: self.now + after, order: self.order, to, input }));
+        self.queue.insert((self.now + after, self.order), (to, input));
     }
 
     /// Lets the world go on.
     pub fn run_until(&mut self, until: Instant) {
         while self.observer.violation.is_none() {
-            match self.queue.peek() {
-                Some(Reverse(entry)) if entry.at <= until => {}
-                _ => break,
-            }
-            let Some(Reverse(Entry { at, to, input, .. })) = self.queue.pop() else { break };
+            let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= until) else { break };
+            let ((at, _), (to, input)) = entry.remove_entry();
             if self.order > MOST {
                 self.observer.violated("I24", format!("{MOST} things have happened, and there is no end to it"));
             }
@@ -448,54 +417,6 @@ impl World {
         {
             self.client_scheduled = Some(at);
             self.later(at.since(self.now), Who::Client, Input::Timer);
-        }
-    }
-
-    /// A packet from the client's side: it goes where the network's route leads.
-    pub fn clients_packet(&mut self, bytes: Vec<u8>) {
-        let Some(index) = addresses(&bytes).and_then(|(_, destination)| self.routes.get(&destination).copied()) else {
-            return;
-        };
-        if self.random.percent(self.network.fragmented) && bytes.len() > 120 {
-            return self.clients_piecewise(index, &bytes);
-        }
-        self.through_network(Who::Image(index), bytes);
-    }
-
-    fn clients_piecewise(&mut self, index: usize, bytes: &[u8]) {
-        self.identification = self.identification.wrapping_add(1).max(1);
-        if let Some(seen) = segment(bytes) {
-            self.observer.fragmented.insert(self.identification, seen.flow);
-        }
-        self.cover("fault: fragments");
-        let payload = &bytes[20..];
-        // Eight bytes at the least before the cut: the ports are in the first piece.
-        let cut = 64;
-        for (offset, part) in [(0, &payload[..cut]), (cut, &payload[cut..])] {
-            if offset == 0 && self.random.percent(self.network.headless) {
-                self.cover("fault: first fragment missing");
-                continue;
-            }
-            let mut piece = bytes[..20].to_vec();
-            piece[4..6].copy_from_slice(&self.identification.to_be_bytes());
-            stack::wire::ip::set_fragment(&mut piece, offset, offset == 0, part.len());
-            piece.extend(part);
-            self.through_network(Who::Image(index), piece);
-        }
-    }
-
-    fn through_network(&mut self, to: Who, bytes: Vec<u8>) {
-        let weather = self.network;
-        for _ in 0..self.copies(weather) {
-            let after = Duration::from_micros(20 + self.random.below(weather.delay.max(1)));
-            self.later(after, to, Input::Network(bytes.clone()));
-        }
-    }
-
-    fn copies(&mut self, weather: Weather) -> u32 {
-        match (self.random.percent(weather.loss), self.random.percent(weather.doubled)) {
-            (true, _) => 0,
-            (false, doubled) => 1 + u32::from(doubled),
         }
     }
 
@@ -573,18 +494,6 @@ impl World {
         }
     }
 
-    /// R14: what a life that is over has said comes again.
-    pub fn late(&mut self, which: u64) -> bool {
-        let over = |(life, _): &&(Life, usize)| self.life(life.0) != Some(*life);
-        let over: Vec<(Life, usize)> = self.first_words.keys().filter(over).copied().collect();
-        let Some((life, to)) = over.get((which % over.len().max(1) as u64) as usize).copied() else { return false };
-        for (order, bytes) in self.first_words.remove(&(life, to)).into_iter().flatten().enumerate() {
-            let after = Duration::from_micros(20 + order as u64);
-            self.later(after, Who::Image(to), Input::Xcf { from: life.0, bytes });
-        }
-        true
-    }
-
     /// Does what an image has asked for.
     pub fn drain(&mut self, index: usize) {
         let Some(image) = &mut self.sites[index].image else { return };
@@ -638,47 +547,6 @@ impl World {
             site.scheduled = Some(at);
             self.later(at.since(self.now), Who::Image(index), Input::Timer);
         }
-    }
-
-    fn through_xcf(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
-        if to >= self.sites.len() || self.cuts.contains(&(from, to)) {
-            return;
-        }
-        let bytes = match self.plan.old {
-            Some(old) if old == from || old == to => layout::of_earlier_version(bytes, old == from),
-            _ => bytes,
-        };
-        self.keep_first_words(from, to, &bytes);
-        let weather = self.xcf;
-        let copies = self.copies(weather);
-        for _ in 0..copies {
-            let after = Duration::from_micros(20 + self.random.below(weather.delay.max(1)));
-            self.later(after, Who::Image(to), Input::Xcf { from, bytes: bytes.clone() });
-        }
-        if copies > 1
-            && let vipa::wire::Datagram::Data(_) = vipa::wire::classify(&bytes)
-        {
-            self.observer.arrived(digest(&bytes[vipa::wire::DataHeader::LEN..]));
-        }
-    }
-
-    fn keep_first_words(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        const KEPT: usize = 6;
-        if let (Some(life), vipa::wire::Datagram::Control) = (self.life(from), vipa::wire::classify(bytes)) {
-            let words = self.first_words.entry((life, to)).or_default();
-            if words.len() < KEPT {
-                words.push(bytes.to_vec());
-            }
-        }
-    }
-
-    fn route(&mut self, index: usize, dvipa: IpAddr, here: bool) {
-        if here {
-            self.routes.insert(dvipa, index);
-        } else if self.routes.get(&dvipa) == Some(&index) {
-            self.routes.remove(&dvipa);
-        }
-        self.say(|| format!("MVS{} {} {dvipa}", index + 1, if here { "advertises" } else { "withdraws" }));
     }
 
     fn event(&mut self, life: Life, event: Event) {

@@ -4,13 +4,14 @@
 //! in what the cluster does: a takeover needs no supervisor.
 
 mod cuts;
+mod lives;
 mod processes;
 mod status;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::BufReader;
@@ -27,8 +28,6 @@ use processes::Host;
 
 /// Lines of the event log that are kept.
 const LOG_LINES: usize = 10_000;
-/// How long an image may take to stop in order before it is ended.
-const STOP_WAIT: Duration = Duration::from_secs(10);
 /// How long an image may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
@@ -398,84 +397,6 @@ impl Supervisor {
         Ok(receiver)
     }
 
-    fn kill(&mut self, index: usize, signal: i32) -> Result<Reply, String> {
-        let in_process = self.options.in_process;
-        let name = self.images[index].name.clone();
-        let host = self.host_of(index)?;
-        if !in_process {
-            host.signal(signal).map_err(|error| format!("{name} cannot be signalled: {error}"))?;
-        } else if signal == rustix::process::Signal::KILL.as_raw() {
-            host.say(ToImage::Crash { image: name });
-        } else {
-            return Err("with --in-process images share one process: only KILL can be told apart".into());
-        }
-        Ok(Reply::Done)
-    }
-
-    fn stop(&mut self, index: usize) -> Result<(), String> {
-        let image = self.images[index].name.clone();
-        self.host_of(index)?.say(ToImage::Stop { image });
-        let slot = &mut self.images[index];
-        slot.stopping = true;
-        let (life, inputs) = (slot.life, self.inputs.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(STOP_WAIT).await;
-            drop(inputs.send(Input::Overdue { image: index, life }));
-        });
-        Ok(())
-    }
-
-    fn overdue(&mut self, index: usize, life: u64) {
-        let image = &self.images[index];
-        if image.stopping && image.life == life && image.host.is_some() {
-            self.tell(&format!("{}: did not stop in time and is ended", self.images[index].name.clone()));
-            drop(self.kill(index, rustix::process::Signal::KILL.as_raw()));
-        }
-    }
-
-    fn restart(&mut self, index: usize) -> Result<(), String> {
-        let image = &self.images[index];
-        if image.host.is_some() {
-            return Err(format!("{} runs already", image.name));
-        }
-        self.start_image(index).map_err(|error| format!("{error:#}"))
-    }
-
-    /// Starts an image as a new life.
-    fn start_image(&mut self, index: usize) -> Result<()> {
-        let shared = self.images.iter().filter_map(|image| image.host).find(|_| self.options.in_process);
-        let host = match shared.or_else(|| self.shared_host()) {
-            Some(host) => host,
-            None => {
-                let namespace = self.holder.as_ref().map(|holder| (holder.pid(), holder.user));
-                let mut host = Host::spawn(self.hosts.len(), namespace, self.inputs.clone())?;
-                host.say(ToImage::Begin(Box::new(self.start.clone())));
-                self.hosts.push(Some(host));
-                self.record()?;
-                self.hosts.len() - 1
-            }
-        };
-        // Larger than that of any life before, of a former lab too.
-        let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let incarnation = u64::try_from(millis).unwrap_or(u64::MAX);
-        let image = &mut self.images[index];
-        // Even if the clock was set back: a lower life is heard by nobody.
-        let incarnation = incarnation.max(image.incarnation + 1);
-        image.incarnation = incarnation;
-        let begin = ToImage::Start { image: image.name.clone(), incarnation, cut: self.cuts.of(image.xcf) };
-        (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
-        image.life += 1;
-        if let Some(host) = &mut self.hosts[host] {
-            host.say(begin);
-        }
-        Ok(())
-    }
-
-    /// With `--in-process`, the process of all images, even if none lives in it now.
-    fn shared_host(&self) -> Option<usize> {
-        self.hosts.iter().position(Option::is_some).filter(|_| self.options.in_process)
-    }
-
     fn heard(&mut self, host: usize, message: FromImage) {
         let of = |supervisor: &Supervisor, image: &str| {
             supervisor.find(image).ok().filter(|index| supervisor.images[*index].host == Some(host))
@@ -506,30 +427,6 @@ impl Supervisor {
                 }
             }
         }
-    }
-
-    fn ended(&mut self, host: usize, how: &str) {
-        self.hosts[host] = None;
-        for index in 0..self.images.len() {
-            if self.images[index].host == Some(host) {
-                self.image_ended(index, how);
-            }
-        }
-    }
-
-    fn image_ended(&mut self, index: usize, how: &str) {
-        let image = &mut self.images[index];
-        let name = image.name.clone();
-        image.host = None;
-        image.state = if std::mem::take(&mut image.stopping) { ImageState::Stopped } else { ImageState::Failed };
-        let reply = match image.state {
-            ImageState::Stopped => Reply::Done,
-            _ => Reply::Error(format!("{name} {how}")),
-        };
-        for waiting in std::mem::take(&mut image.waiting) {
-            drop(waiting.send(reply.clone()));
-        }
-        self.tell(&format!("{name}: {how}"));
     }
 }
 
