@@ -410,7 +410,10 @@ impl Vipa {
     /// for a while and heard from others that it should not, the network has no route any more.
     pub(crate) fn outshine(&mut self, stack: StackId) {
         for id in self.dvipa_ids() {
-            if self.dvipa(id).definitions.get(&stack).is_some_and(|definition| definition.rank > 0) {
+            let definitions = &self.dvipa(id).definitions;
+            let able = definitions.get(&stack).is_some_and(|definition| definition.rank > 0);
+            // A former life of it may have made the same DVIPA.
+            if able || definitions.get(&self.me).is_some_and(|own| own.created.is_some()) {
                 self.turn_route(id);
             }
         }

@@ -38,7 +38,9 @@ impl World {
         for row in image.vipa.dpt().iter().filter(|row| row.dvipa == dvipa) {
             let same = |entry: &&CrtRow| entry.port == row.port && entry.target == row.target;
             let count = rows().filter(same).count();
-            if row.active as usize != count {
+            // What there was no room for among its own is shown, but not routed.
+            let short = self.plan.crt < 100 && row.target == layout::xcf(index);
+            if row.active as usize != count && !short {
                 let what = format!("MVS{}: {row:?}, but {count} entries", index + 1);
                 return self.observer.violated("I21", what);
             }

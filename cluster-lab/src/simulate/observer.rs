@@ -78,6 +78,8 @@ pub(super) struct Observer {
     stepped_down: BTreeMap<(usize, IpAddr), Instant>,
     /// When an image last lost contact with another.
     lost: BTreeMap<usize, Instant>,
+    /// When an image last heard a silent one again.
+    back: BTreeMap<usize, Instant>,
     /// See [`routes`](Observer::routes): target and instance.
     routed: HashMap<(usize, Flow), (usize, u32)>,
     /// Since when something is not ready to serve; absent: it is ready, or never was.
@@ -149,6 +151,10 @@ impl Observer {
         let (Some(claimed), Some(met)) = (self.claimed.get(&(owner, dvipa)), self.met.get(&owner)) else {
             return Vec::new();
         };
+        // Who was silent then may have been asked for nothing.
+        if self.back.get(&owner).is_some_and(|back| back >= claimed) {
+            return Vec::new();
+        }
         let on_it = self.held.iter().filter(|(flow, _)| flow.0.ip() == dvipa);
         let mut due: Vec<(Flow, usize)> = on_it
             .filter_map(|(flow, holdings)| match holdings[..] {
@@ -381,6 +387,7 @@ impl Observer {
                 }
             }
             Event::Gone { .. } | Event::Silent { .. } => drop(self.lost.insert(life.0, now)),
+            Event::Back { .. } => drop(self.back.insert(life.0, now)),
             Event::SteppedDown { dvipa, .. } => {
                 self.stepped_down.insert((life.0, *dvipa), now);
             }
