@@ -388,6 +388,7 @@ impl Vipa {
             self.waits_dazed = false;
             self.reconsider();
             for id in self.dvipa_ids() {
+                self.gathered(id);
                 self.turn_route(id);
                 self.reexamine(id);
             }

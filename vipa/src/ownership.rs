@@ -470,11 +470,18 @@ impl Vipa {
         dvipa.acting = from.map(|stack| (stack, if stack == me { dvipa.epoch } else { before }));
         dvipa.before = dvipa.acting;
         dvipa.claim = Some(claim);
+        let epoch = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
+        let former = matches!(dvipa.standing, Standing::Former { .. });
+        let address = dvipa.address;
         if collects && !yields {
             self.step_down(id);
         }
         self.update_home(id);
         if let Some(owner) = owner {
+            // Whoever it gave way to before is not the owner either: this one may have no route since.
+            if former {
+                self.tell(owner, &Message::Released { dvipa: address, epoch });
+            }
             self.report(id, owner);
         }
         self.check_left();

@@ -112,6 +112,10 @@ impl Vipa {
     /// F9.210, F10.304: goes on once every report is in, or the wait is over.
     pub(crate) fn gathered(&mut self, id: DvipaId) {
         let (now, hasty) = (self.now, self.config.without);
+        // R11: who has just slept does not begin to route before it knows who does by now.
+        if !self.dvipa(id).advertised && self.is_dazed() && self.guards(Guard::Silent) {
+            return;
+        }
         let longer = now + self.config.timing.rebuild_wait;
         let Some(gathering) = self.gathering(id) else { return };
         if !gathering.awaiting.is_empty() && now < gathering.until && hasty != Some(Guard::Release) {
@@ -176,7 +180,9 @@ impl Vipa {
                     claim.phase = Phase::Rebuilding;
                 }
                 let (address, epoch) = (dvipa.address, dvipa.epoch);
-                self.advertise(id);
+                if !(self.is_dazed() && self.guards(Guard::Silent)) {
+                    self.advertise(id);
+                }
                 self.event(Event::Claimed { dvipa: address, epoch });
                 self.announce(id);
             }

@@ -75,6 +75,8 @@ pub(super) struct Observer {
     /// Where a SYN was sent.
     chosen: HashMap<(Flow, u32), usize>,
     claimed: BTreeMap<(usize, IpAddr), Instant>,
+    /// When an image first told of its present claim.
+    first_claimed: BTreeMap<(usize, IpAddr), (Epoch, Instant)>,
     stepped_down: BTreeMap<(usize, IpAddr), Instant>,
     /// When an image last lost contact with another.
     lost: BTreeMap<usize, Instant>,
@@ -148,7 +150,9 @@ impl Observer {
     /// Connections on a DVIPA that one stack alone holds, of which the claimer of the DVIPA has to know
     /// once its tables are complete: it had met that stack, and the stack held them, before it claimed.
     pub fn to_be_reported(&self, owner: usize, dvipa: IpAddr, xcf: impl Fn(usize) -> IpAddr) -> Vec<(Flow, usize)> {
-        let (Some(claimed), Some(met)) = (self.claimed.get(&(owner, dvipa)), self.met.get(&owner)) else {
+        let (Some(claimed), Some(met)) =
+            (self.first_claimed.get(&(owner, dvipa)).map(|(_, at)| at), self.met.get(&owner))
+        else {
             return Vec::new();
         };
         // Who was silent then may have been asked for nothing.
@@ -378,6 +382,10 @@ impl Observer {
                     self.violated("I1", format!("{dvipa} is claimed with epoch {epoch} by {owner:?} and {life:?}"));
                 }
                 self.claimed.insert((life.0, *dvipa), now);
+                let first = self.first_claimed.entry((life.0, *dvipa)).or_insert((*epoch, now));
+                if first.0 != *epoch {
+                    *first = (*epoch, now);
+                }
             }
             Event::Active { dvipa, .. } => {
                 if let Some(at) = self.claimed.remove(&(life.0, *dvipa))

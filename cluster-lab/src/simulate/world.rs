@@ -339,6 +339,7 @@ impl World {
         }
         self.sites[index].paused = false;
         self.observer.paused(index);
+        self.observer.upset = Some(self.now);
         self.observer.ready(index, None);
         for input in std::mem::take(&mut self.sites[index].backlog) {
             self.deliver(index, input);
