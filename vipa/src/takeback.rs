@@ -26,7 +26,7 @@ use stack::Instant;
 use crate::action::Action;
 use crate::crt::Flow;
 use crate::definitions::Moveable;
-use crate::dvipa::{DvipaId, PRIMARY};
+use crate::dvipa::{Dvipa, DvipaId, PRIMARY};
 use crate::event::Event;
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -109,11 +109,15 @@ impl Vipa {
         }
     }
 
+    /// R11: who has just slept does not begin to route before it knows who does by now.
+    fn waits_to_route(&self, dvipa: &Dvipa) -> bool {
+        !dvipa.advertised && self.is_dazed() && self.guards(Guard::Silent)
+    }
+
     /// F9.210, F10.304: goes on once every report is in, or the wait is over.
     pub(crate) fn gathered(&mut self, id: DvipaId) {
         let (now, hasty) = (self.now, self.config.without);
-        // R11: who has just slept does not begin to route before it knows who does by now.
-        if !self.dvipa(id).advertised && self.is_dazed() && self.guards(Guard::Silent) {
+        if self.waits_to_route(self.dvipa(id)) {
             return;
         }
         let longer = now + self.config.timing.rebuild_wait;
@@ -180,7 +184,7 @@ impl Vipa {
                     claim.phase = Phase::Rebuilding;
                 }
                 let (address, epoch) = (dvipa.address, dvipa.epoch);
-                if !(self.is_dazed() && self.guards(Guard::Silent)) {
+                if !self.waits_to_route(self.dvipa(id)) {
                     self.advertise(id);
                 }
                 self.event(Event::Claimed { dvipa: address, epoch });
@@ -318,6 +322,7 @@ impl Vipa {
     /// When something here is over.
     pub(crate) fn takeback_deadline(&self) -> Option<Instant> {
         let dvipas = self.dvipas.iter().filter_map(|dvipa| match &dvipa.standing {
+            Standing::Gathering(_) if self.waits_to_route(dvipa) => Some(self.dazed_until),
             Standing::Gathering(gathering) => Some(gathering.until),
             Standing::Former { until } => Some(*until),
             Standing::Standby | Standing::Active | Standing::Yielding => None,
