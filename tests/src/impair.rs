@@ -2,11 +2,8 @@
 //! seed: two TUNs and a forwarder in between. netem is not in every kernel; this is.
 
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -14,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tun_tap::{Iface, Mode};
 
-use crate::{Lab, Running, succeed};
+use crate::namespace::Namespace;
+use crate::{Lab, succeed};
 
 /// The address of the link's near end, in the lab's client network.
 pub const NEAR: &str = "10.77.0.1";
@@ -46,70 +43,6 @@ pub struct Impairment {
 impl Default for Impairment {
     fn default() -> Self {
         Impairment { delay: Duration::ZERO, loss: 0, doubling: 0, reordering: 0, rate: None, mtu: 1500, seed: 1 }
-    }
-}
-
-/// A namespace, kept by a process that does nothing.
-#[derive(Debug)]
-struct Namespace {
-    pid: u32,
-    _keeper: Keeper,
-}
-
-#[derive(Debug)]
-enum Keeper {
-    Lab { _shell: Running },
-    Own(Child),
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        if let Keeper::Own(child) = self {
-            // It may have ended by itself.
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-/// The number that a shell prints first: its own.
-fn pid(output: &mut impl Read) -> u32 {
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line).expect("the shell prints");
-    line.trim().parse().expect("a process id")
-}
-
-const KEEP: [&str; 2] = ["-c", "echo $$; exec cat"];
-
-impl Namespace {
-    fn of(lab: &Lab) -> Namespace {
-        let mut shell = lab.spawn("sh", &KEEP);
-        let pid = pid(shell.child().stdout.as_mut().expect("piped"));
-        Namespace { pid, _keeper: Keeper::Lab { _shell: shell } }
-    }
-
-    fn new() -> Namespace {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "sh"]).args(KEEP).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("unshare starts");
-        let pid = pid(child.stdout.as_mut().expect("piped"));
-        Namespace { pid, _keeper: Keeper::Own(child) }
-    }
-
-    fn run(&self, command: &str) -> Command {
-        let mut nsenter = Command::new("nsenter");
-        nsenter.args(["--net", "--target", &self.pid.to_string()]).args(command.split(' '));
-        nsenter
-    }
-
-    /// Calls `make` in the namespace, on a thread of its own: what it opens stays there.
-    fn inside<R: Send + 'static>(&self, make: impl FnOnce() -> R + Send + 'static) -> R {
-        let file = File::open(format!("/proc/{}/ns/net", self.pid)).expect("the namespace is there");
-        let thread = std::thread::spawn(move || {
-            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("it can be entered");
-            make()
-        });
-        thread.join().expect("no panic")
     }
 }
 
@@ -149,6 +82,11 @@ impl Link {
             threads.push(std::thread::spawn(move || deliver(&to, &receiver)));
         }
         Link { near, far, threads }
+    }
+
+    /// Where its far end is.
+    pub fn far(&self) -> &Namespace {
+        &self.far
     }
 
     /// A listener of the kernel's, at the near end.

@@ -5,7 +5,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 mod download;
+pub mod flood;
 pub mod impair;
+pub mod namespace;
 mod network;
 mod probe;
 

@@ -228,3 +228,34 @@ fn thousands_of_connections_through_a_rough_path() {
     });
     assert_eq!(failures, 0, "of {} connections", threads * each);
 }
+
+/// RFC 9293, figure 13: both FINs are under way at once. Then, and only then, both ends go through
+/// TIME_WAIT. Everything that was sent before has arrived.
+#[test]
+fn both_sides_close_at_once() {
+    let lab = Lab::up("impaired.ron");
+    let delay = Duration::from_millis(150);
+    let link = Link::lay(&lab, Impairment { delay, ..Impairment::default() });
+    let mut stream = link.connect_far(address(WEB));
+    let port = stream.local_addr().expect("connected").port();
+    write!(stream, "GET /bytes/1000 HTTP/1.1\r\nHost: ours\r\nConnection: close\r\n\r\n").expect("it is sent");
+    // The server gets this now, and closes; its FIN comes as late again.
+    std::thread::sleep(delay + delay / 2);
+    stream.shutdown(Shutdown::Write).expect("it was open");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("no reset");
+    assert!(answer.ends_with(&pattern(0, 1000)), "{} bytes", answer.len());
+    drop(stream);
+    std::thread::sleep(delay * 3);
+    let kernels = link.far().inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp").expect("the kernel tells"));
+    let foreign = format!("{:04X}", 80);
+    let waits = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        matches!(words[..], [_, _, remote, "06", ..] if remote.ends_with(&format!(":{foreign}")))
+    };
+    assert!(kernels.lines().any(waits), "the kernel's end is not in TIME_WAIT:\n{kernels}");
+    let report = lab.netstat("MVS1", "CONN");
+    let rows = report["connections"].as_array().expect("a list");
+    let ours = rows.iter().find(|row| row["foreign"].as_str().is_some_and(|end| end.ends_with(&format!("..{port}"))));
+    assert_eq!(ours.map(|row| &row["state"]), Some(&"TimeWait".into()), "{report}");
+}
