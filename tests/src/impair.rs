@@ -60,7 +60,7 @@ impl Link {
     /// # Panics
     /// If the devices cannot be made.
     pub fn lay(lab: &Lab, impairment: Impairment) -> Link {
-        let (near, far) = (Namespace::of(lab), Namespace::new());
+        let (near, far) = (Namespace::of(lab), Namespace::make());
         let device = |namespace: &Namespace, address: &str| {
             let iface = namespace.inside(|| Iface::without_packet_info("impaired%d", Mode::Tun)).expect("a TUN");
             let name = iface.name().to_owned();

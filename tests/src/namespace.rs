@@ -50,7 +50,7 @@ impl Namespace {
     }
 
     /// A new one.
-    pub fn new() -> Namespace {
+    pub fn make() -> Namespace {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh"]).args(KEEP).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("unshare starts");
