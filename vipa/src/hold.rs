@@ -127,6 +127,14 @@ impl Hold {
         Some(waiting)
     }
 
+    /// So much time has passed that an answer may be about another connection between the same ends.
+    pub fn doubt(&mut self) {
+        self.flows
+            .values_mut()
+            .filter_map(|waiting| waiting.question.as_mut())
+            .for_each(|question| question.unsure = true);
+    }
+
     /// Flows for which `which` says yes, in the order in which they began to wait.
     fn select(&self, which: impl Fn(&Flow, &Waiting) -> bool) -> Vec<Flow> {
         let chosen = self.flows.iter().filter(|(flow, waiting)| which(flow, waiting));

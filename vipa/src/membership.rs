@@ -15,6 +15,7 @@ use stack::Instant;
 use crate::action::Action;
 use crate::dvipa::{Definition, DvipaId};
 use crate::event::Event;
+use crate::guard::Guard;
 use crate::session::Session;
 use crate::vipa::Vipa;
 use crate::wire::message::{Life, Message};
@@ -66,6 +67,8 @@ pub(crate) struct Peer {
     pub disagreements: u8,
     /// The lives of others that are not over as far as it knows.
     lives: Vec<Life>,
+    /// A life of it that another stack told of before that one was lost itself, and until when that counts.
+    rumour: Option<(u64, Instant)>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +104,7 @@ impl Peer {
             next_heartbeat: now,
             disagreements: 0,
             lives: Vec::new(),
+            rumour: None,
         }
     }
 
@@ -168,7 +172,8 @@ impl Vipa {
                 // life of one that died may be known to others before it is to this stack.
                 Contact::None => {
                     let unheard = peer.announced.is_none() && now < peer.since + self.config.timing.forget;
-                    unheard || self.lives_of(peer).next().is_some()
+                    let rumoured = peer.rumour.is_some_and(|(life, until)| now < until && !peer.session.is_over(life));
+                    unheard || rumoured || self.lives_of(peer).next().is_some()
                 }
             })
     }
@@ -183,6 +188,18 @@ impl Vipa {
         let others = self.peers.values().filter(|peer| peer.is_up() && peer.xcf != subject.xcf);
         let lives = others.flat_map(|peer| &peer.lives).filter(|life| life.xcf == subject.xcf);
         lives.filter(|life| !subject.session.is_over(life.incarnation))
+    }
+
+    /// What a stack that is being lost has said of others is not lost with it.
+    fn keep_rumours(&mut self, from: StackId) {
+        let until = self.now + self.config.timing.forget;
+        let lives = self.peers.get(&from).map(|peer| peer.lives.clone()).unwrap_or_default();
+        for life in lives {
+            let subject = self.stack_of(life.xcf).and_then(|stack| self.peers.get_mut(&stack));
+            if let Some(subject) = subject.filter(|subject| subject.contact == Contact::None) {
+                subject.rumour = subject.rumour.max(Some((life.incarnation, until)));
+            }
+        }
     }
 
     /// Queues a message for a peer.
@@ -321,7 +338,6 @@ impl Vipa {
         }
         peer.contact = Contact::None;
         peer.listed = false;
-        peer.lives.clear();
         let (xcf, name) = (peer.xcf, peer.label());
         self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
         let connections = self.purge(stack);
@@ -343,6 +359,7 @@ impl Vipa {
 
     /// What waits for the peer waits no longer; others take over what it routed.
     fn lost(&mut self, stack: StackId, dead: bool) {
+        self.keep_rumours(stack);
         self.no_answer(stack, dead);
         self.no_report(stack);
         self.reconsider();
@@ -408,6 +425,9 @@ impl Vipa {
             }
             self.dazed_until = now + self.config.timing.silence;
             self.waits_dazed = true;
+            if self.guards(Guard::Silent) {
+                self.hold.doubt();
+            }
             self.deadline_changed();
         }
     }

@@ -327,7 +327,8 @@ impl Observer {
         let Some(since) = self.stepped_down.get(&(image, flow.0.ip())).copied() else { return };
         let Some((target, instance)) = self.routed.get(&(image, *flow)).copied() else { return };
         let same = |holding: &Holding| (holding.life.0, holding.instance) == (target, instance);
-        if now.since(since) < GRACE && self.held.get(flow).is_some_and(|held| held.iter().any(same)) {
+        let once = self.likely.get(flow).is_some_and(|likely| likely.len() == 1);
+        if once && now.since(since) < GRACE && self.held.get(flow).is_some_and(|held| held.iter().any(same)) {
             self.violated("R2", format!("image {image} has forgotten {flow:?} too soon"));
         }
     }

@@ -580,6 +580,17 @@ impl World {
             Sight::SentReset { flow } => self.say(|| format!("MVS{}'s TCP resets {} {}", life.0 + 1, flow.0, flow.1)),
             _ => {}
         }
+        // Whose client speaks with a life that is over, it is told so, though its SYN may have opened
+        // another connection elsewhere since.
+        let told = match &sight {
+            Sight::Reset { segment: Some(segment) } => Some(segment.flow),
+            Sight::SentReset { flow } => Some(*flow),
+            _ => None,
+        };
+        let served = told.and_then(|flow| self.served.get(&flow));
+        if served.is_some_and(|life| self.life(life.0) != Some(*life)) {
+            return;
+        }
         self.observer.saw(life, sight, self.now, layout::xcf, |xcf| Some(layout::index(xcf)));
     }
 }
