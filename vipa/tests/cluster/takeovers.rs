@@ -279,3 +279,53 @@ fn a_new_connection_waits_for_the_takeover() {
         assert!(cluster.holder(to_a(100 + step)).is_some(), "{step}");
     }
 }
+
+/// R1, I6: a life that this stack knows by hearsay only may hold connections, even when
+/// all who told of it are dead.
+#[test]
+fn hearsay_outlives_its_teller() {
+    let mut cluster = figure4();
+    cluster.kill(MVS4);
+    cluster.cut(MVS4, MVS5, true);
+    cluster.start(MVS4);
+    cluster.run(300);
+    let port = connections_not_on(&mut cluster, MVS1)
+        .into_iter()
+        .find(|port| cluster.holder(to_a(*port)) == Some(MVS4))
+        .expect("one of thirty");
+    for image in [MVS1, MVS2, MVS3] {
+        cluster.kill(image);
+    }
+    cluster.run(100);
+    assert_eq!(cluster.routes[&dva1()], MVS5);
+    assert_eq!(cluster.answer(to_a(port), 700), Answer::Silence);
+    cluster.cut(MVS4, MVS5, false);
+    cluster.run(500);
+    assert_eq!(cluster.answer(to_a(port), 100), Answer::Served(MVS4));
+}
+
+/// R11, I4: a stack falls asleep while it takes a DVIPA back, and whoever routed dies meanwhile: when
+/// it wakes up and hears of that, it does not take the route from the one that has claimed since.
+#[test]
+fn who_slept_over_a_takeback_claims_nothing_first() {
+    let mut cluster = figure4();
+    cluster.kill(MVS1);
+    cluster.run(100);
+    assert_eq!(cluster.routes[&dva1()], MVS5);
+    cluster.weather.delay = 30;
+    cluster.start(MVS1);
+    while cluster.node(MVS1).vipa.dvipas().iter().all(|dvipa| dvipa.status != VipaStatus::Moving) {
+        cluster.run(1);
+    }
+    cluster.pause(MVS1);
+    // MVS5 goes, and its next life claims: nobody else can.
+    cluster.kill(MVS5);
+    cluster.start(MVS5);
+    cluster.run(3000);
+    assert_eq!(cluster.routes[&dva1()], MVS5);
+    cluster.resume(MVS1);
+    assert_eq!(cluster.routes[&dva1()], MVS5, "it knows nothing yet");
+    cluster.run(2000);
+    assert_eq!(cluster.routes[&dva1()], MVS1);
+    assert_eq!(cluster.owners(dva1()), [MVS1]);
+}
