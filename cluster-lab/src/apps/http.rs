@@ -44,7 +44,8 @@ pub async fn http<L: Listener>(listener: L, image: &str) -> io::Result<()> {
                     Ok::<_, Infallible>(response)
                 }
             });
-            // A client that goes away is no event here. One that has sent its request may end its side before the answer, as netcat does.
+            // A client that goes away is no event here. One that has sent its request may end its side
+            // before the answer, as netcat does.
             let mut builder = http1::Builder::new();
             builder.half_close(true).timer(TokioTimer::new());
             drop(builder.serve_connection(TokioIo::new(stream), service).await);

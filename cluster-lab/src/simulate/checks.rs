@@ -39,7 +39,7 @@ impl World {
             let same = |entry: &&CrtRow| entry.port == row.port && entry.target == row.target;
             let count = rows().filter(same).count();
             // What there was no room for among its own is shown, but not routed.
-            let short = self.plan.crt < 100 && row.target == layout::xcf(index);
+            let short = self.plan.is_crowded() && row.target == layout::xcf(index);
             if row.active as usize != count && !short {
                 let what = format!("MVS{}: {row:?}, but {count} entries", index + 1);
                 return self.observer.violated("I21", what);
@@ -59,7 +59,7 @@ impl World {
         if !reported {
             return self.observer.goes_on_without(index, dvipa, self.now);
         }
-        let Some(image) = self.sites[index].image.as_ref().filter(|_| self.plan.crt >= 100) else { return };
+        let Some(image) = self.sites[index].image.as_ref().filter(|_| !self.plan.is_crowded()) else { return };
         let up: BTreeSet<usize> = image
             .vipa
             .peers()
@@ -170,7 +170,7 @@ impl World {
         let Some(image) = &self.sites[expected].image else { return };
         let crt = image.vipa.crt();
         // What there was no room for comes in by an audit, which an earlier version does not know.
-        let unrepaired = self.plan.crt < 100 && self.plan.old.is_some();
+        let unrepaired = self.plan.is_crowded() && self.plan.old.is_some();
         if image.vipa.crt_len() >= self.plan.crt || unrepaired {
             return;
         }

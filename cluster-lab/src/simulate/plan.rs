@@ -206,6 +206,11 @@ pub(super) struct Plan {
 pub(super) const STORM: Duration = Duration::from_secs(12);
 
 impl Plan {
+    /// Whether CRTs are so small that they fill up, and half-open entries give way to each other (R5).
+    pub fn is_crowded(&self) -> bool {
+        self.crt < 100
+    }
+
     pub fn new(seed: u64, images: usize) -> Plan {
         let mut random = Random::new(seed);
         let rough = random.percent(50);

@@ -160,7 +160,7 @@ impl World {
             stopping: false,
             scheduled: None,
         };
-        let observer = Observer::new(plan.crt < 100);
+        let observer = Observer::new(plan.is_crowded());
         World {
             sites: (0..plan.images).map(site).collect(),
             now: Instant::from_millis(1000),
@@ -278,7 +278,7 @@ impl World {
         config.definitions = site.definitions.clone();
         config.limits.crt = self.plan.crt;
         config.limits.half_open = 64;
-        if self.plan.crt < 100 {
+        if self.plan.is_crowded() {
             (config.limits.held_packets, config.limits.asks) = (8, 2);
         }
         config.mtu = 4096;
