@@ -152,6 +152,14 @@ pub enum Action {
         /// Its life.
         incarnation: u64,
     },
+    /// Nothing was heard of a peer for a while. A host that sees its process wait for a processor says so
+    /// by [`peer_starves`](crate::Vipa::peer_starves), at once or not at all.
+    Doubt {
+        /// XCF address of the peer.
+        xcf: IpAddr,
+        /// Its process.
+        process: u32,
+    },
     /// That life is over.
     PeerDown {
         /// XCF address of the peer.

@@ -5,7 +5,8 @@
 //! that, and they are not the same. A peer that is *gone* (its process was seen to die, or its
 //! next life was heard) holds nothing any more. A *silent* one may only be paused: it routes for
 //! nothing and gets no new connections, but what it holds is not given up for a long time. And a
-//! stack that was itself paused does not blame the others for it.
+//! stack that was itself paused does not blame the others for it, nor one that its host does not
+//! let run, as far as the host says so ([`Action::Doubt`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,12 +14,17 @@ use std::net::IpAddr;
 use stack::Instant;
 
 use crate::action::Action;
+use crate::config::Timing;
 use crate::dvipa::{Definition, DvipaId};
 use crate::event::Event;
 use crate::guard::Guard;
 use crate::session::Session;
 use crate::vipa::Vipa;
 use crate::wire::message::{Life, Message};
+
+/// A host that lets a process wait for a processor excuses its silence for so many times as long as
+/// another's at the most.
+const PATIENCE: u32 = 10;
 
 /// A stack's index in the order of XCF addresses, this stack's own included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +67,9 @@ pub(crate) struct Peer {
     pub since: Instant,
     heard_at: Instant,
     hears_me_at: Instant,
+    /// When the host was last asked about it, and until when its silence is excused.
+    doubted_at: Instant,
+    excused_until: Instant,
     heartbeats: Heartbeats,
     next_heartbeat: Instant,
     /// Heartbeats since its claims were last the same as ours, or were last sent to it.
@@ -100,6 +109,8 @@ impl Peer {
             since: now,
             heard_at: now,
             hears_me_at: now,
+            doubted_at: now,
+            excused_until: now,
             heartbeats: Heartbeats::default(),
             next_heartbeat: now,
             disagreements: 0,
@@ -122,9 +133,22 @@ impl Peer {
         self.heard_at = now;
     }
 
+    /// Its last word that it hears us.
+    fn last_word(&self) -> Instant {
+        self.heard_at.min(self.hears_me_at)
+    }
+
     /// The moment from which it counts as silent, if nothing comes.
-    fn silent_at(&self, silence: core::time::Duration) -> Instant {
-        self.heard_at.min(self.hears_me_at) + silence
+    fn silent_at(&self, timing: &Timing) -> Instant {
+        let longest = self.last_word() + PATIENCE * timing.silence;
+        (self.last_word() + timing.silence).max(self.excused_until.min(longest))
+    }
+
+    /// When the host is asked whether it lets the process run: early enough to see it twice before
+    /// its silence counts.
+    fn doubt_at(&self, timing: &Timing) -> Option<Instant> {
+        let first = self.last_word() + timing.silence.saturating_sub(2 * timing.heartbeat);
+        self.process.map(|_| first.max(self.doubted_at + timing.heartbeat))
     }
 }
 
@@ -290,7 +314,7 @@ impl Vipa {
         }
         let changed = peer.lives != lives;
         let before = core::mem::replace(&mut peer.lives, lives);
-        if peer.contact == Contact::Silent && now < peer.silent_at(self.config.timing.silence) {
+        if peer.contact == Contact::Silent && now < peer.silent_at(&self.config.timing) {
             peer.contact = Contact::Up;
             peer.session.hurry(now);
             let name = peer.label();
@@ -345,6 +369,18 @@ impl Vipa {
         // Its last word on a route that it has given up may be lost.
         self.outshine(stack);
         self.lost(stack, true);
+    }
+
+    /// The answer to [`Action::Doubt`]: the peer's process wants a processor and gets none. Afterwards
+    /// poll actions.
+    pub fn peer_starves(&mut self, now: Instant, xcf: IpAddr) {
+        self.advance(now);
+        self.deadline_changed();
+        let until = now + 2 * self.config.timing.heartbeat;
+        if let Some(peer) = self.stack_of(xcf).and_then(|stack| self.peers.get_mut(&stack)) {
+            peer.excused_until = until;
+            self.counters.excused += 1;
+        }
     }
 
     fn silent(&mut self, stack: StackId) {
@@ -463,7 +499,12 @@ impl Vipa {
                 }
             }
             match peer.contact {
-                Contact::Up if peer.silent_at(timing.silence) <= now => silent.push(*stack),
+                Contact::Up if peer.silent_at(&timing) <= now => silent.push(*stack),
+                Contact::Up if peer.doubt_at(&timing).is_some_and(|at| at <= now) => {
+                    peer.doubted_at = now;
+                    let doubt = peer.process.map(|process| Action::Doubt { xcf: peer.xcf, process });
+                    self.actions.extend(doubt);
+                }
                 Contact::Silent if peer.since + timing.forget <= now => given_up.push(*stack),
                 _ => {}
             }
@@ -494,7 +535,7 @@ impl Vipa {
         let timing = &self.config.timing;
         let peers = self.peers.values().flat_map(|peer| {
             let change = match peer.contact {
-                Contact::Up => Some(peer.silent_at(timing.silence)),
+                Contact::Up => Some(peer.silent_at(timing)).min(peer.doubt_at(timing).or(Some(Instant::FAR_FUTURE))),
                 Contact::Silent => Some(peer.since + timing.forget),
                 Contact::None => None,
             };

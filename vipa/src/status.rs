@@ -174,6 +174,8 @@ pub struct Counters {
     pub malformed: u64,
     /// Control datagrams of former lives and sessions (R14).
     pub stale: u64,
+    /// Times a peer's silence was excused, as its host did not let it run.
+    pub excused: u64,
     dropped: [u64; DropReason::COUNT],
 }
 

@@ -16,6 +16,7 @@ use vipa::{Action, Disposition, Origin};
 
 use super::announce::Announcer;
 use super::shared::{Core, Shared};
+use super::watch::Starvation;
 use super::xcf::{CutLink, XcfLink};
 use crate::device::Device;
 
@@ -50,6 +51,7 @@ pub(super) struct Driver {
     links: Links,
     announcer: Option<Announcer>,
     notices: mpsc::UnboundedSender<Notice>,
+    starvation: Starvation,
     timer: Pin<Box<Sleep>>,
     /// When `timer` fires.
     armed: Instant,
@@ -71,6 +73,7 @@ impl Driver {
             links: Links { network, xcf },
             announcer,
             notices,
+            starvation: Starvation::default(),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             armed: Instant::ZERO,
             spare: Packet::full_size(),
@@ -200,7 +203,12 @@ impl Driver {
             Action::PeerUp { xcf, incarnation, process, .. } => {
                 self.notice(Notice::PeerUp { xcf, incarnation, process });
             }
-            Action::PeerDown { .. } => {}
+            Action::Doubt { xcf, process } => {
+                if self.starvation.afflicts(now, xcf, process) {
+                    core.vipa.peer_starves(now, xcf);
+                }
+            }
+            Action::PeerDown { xcf, .. } => self.starvation.forget(xcf),
             Action::Break(broken) => core.stack.tcp_abort_all(now, |local, remote| broken.covers(local, remote)),
             Action::PortsLeased { .. } => core.leased.drain(..).for_each(Waker::wake),
             Action::Refused { why } => self.notice(Notice::Refused(why)),

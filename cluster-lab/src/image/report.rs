@@ -213,6 +213,7 @@ fn statistics(shared: &Shared) -> Report {
         ("unknown", counters.unknown),
         ("malformed", counters.malformed),
         ("stale", counters.stale),
+        ("excused", counters.excused),
     ];
     let vipa = named.map(|(name, count)| (name.to_owned(), count)).into();
     let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause))).into();

@@ -34,6 +34,8 @@ pub(super) enum Output {
         xcf: IpAddr,
         incarnation: u64,
     },
+    /// It asks whether that one waits for a processor.
+    Doubt(IpAddr),
     Event(Event),
     Left,
     Refused(String),
@@ -388,6 +390,7 @@ impl Image {
                     self.out.push(Output::Saw(Sight::Broken { dvipa }));
                 }
             }
+            Action::Doubt { xcf, .. } => self.out.push(Output::Doubt(xcf)),
             Action::PortsLeased { .. } | Action::PeerDown { .. } => {}
             Action::Refused { why } => self.out.push(Output::Refused(why)),
             Action::Event(event) => self.out.push(Output::Event(event)),

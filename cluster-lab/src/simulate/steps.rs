@@ -53,7 +53,9 @@ impl World {
             }
             What::Pause => {
                 let up = self.is_up(index);
-                self.pause(index, Duration::from_millis(50 + step.other % 4000));
+                // A host that tells of deaths tells of starvation too.
+                let starves = self.plan.watchful && step.other & 0x1_0000 != 0;
+                self.pause(index, Duration::from_millis(50 + step.other % 4000), starves);
                 up
             }
             What::Resume => {

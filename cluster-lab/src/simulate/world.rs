@@ -57,6 +57,8 @@ pub(super) struct Site {
     pub definitions: Definitions,
     pub wants: BTreeSet<SocketAddr>,
     pub paused: bool,
+    /// While it is paused, the host says that it waits for a processor.
+    starves: bool,
     backlog: Vec<Input>,
     /// Its clock is so far ahead of the world's.
     pub offset: Duration,
@@ -154,6 +156,7 @@ impl World {
             definitions: layout.definitions(index, &plan),
             wants: layout.servers(index),
             paused: false,
+            starves: false,
             backlog: Vec::new(),
             offset: Duration::from_millis(random.below(100_000)),
             last_life: 0,
@@ -308,7 +311,7 @@ impl World {
         let Some(image) = self.sites[index].image.take() else { return };
         let (xcf, incarnation) = (layout::xcf(index), image.incarnation);
         let site = &mut self.sites[index];
-        (site.paused, site.stopping) = (false, false);
+        (site.paused, site.starves, site.stopping) = (false, false, false);
         site.backlog.clear();
         site.wants.retain(|server| server.ip() != layout::moving().ip());
         // Its device is gone, and with that the network's routes to it.
@@ -323,9 +326,10 @@ impl World {
         }
     }
 
-    pub fn pause(&mut self, index: usize, time: Duration) {
+    /// `starves`: its host does not let it run, and says so.
+    pub fn pause(&mut self, index: usize, time: Duration, starves: bool) {
         if self.is_up(index) {
-            self.sites[index].paused = true;
+            (self.sites[index].paused, self.sites[index].starves) = (true, starves);
             self.observer.upset = Some(self.now);
             self.observer.paused(index);
             self.observer.not_ready(index, None, self.now);
@@ -337,7 +341,7 @@ impl World {
         if !self.sites[index].paused {
             return;
         }
-        self.sites[index].paused = false;
+        (self.sites[index].paused, self.sites[index].starves) = (false, false);
         self.observer.paused(index);
         self.observer.upset = Some(self.now);
         self.observer.ready(index, None);
@@ -501,6 +505,7 @@ impl World {
         let life = (index, image.incarnation);
         let mut ended = false;
         let mut complete = Vec::new();
+        let mut starving = Vec::new();
         for output in std::mem::take(&mut image.out) {
             match output {
                 Output::Network(bytes) => {
@@ -517,6 +522,12 @@ impl World {
                     // A stack that left the group and came back has a later number than its process.
                     if self.plan.watchful && alive.is_none_or(|image| image.incarnation / LIFE != incarnation / LIFE) {
                         self.later(Duration::from_millis(1), Who::Image(index), Input::Death { xcf, incarnation });
+                    }
+                }
+                Output::Doubt(xcf) => {
+                    if self.sites.get(layout::index(xcf)).is_some_and(|site| site.starves) {
+                        self.cover("fault: starvation");
+                        starving.push(xcf);
                     }
                 }
                 Output::Event(event) => {
@@ -536,6 +547,9 @@ impl World {
             return;
         }
         complete.into_iter().for_each(|dvipa| self.check_tables(index, dvipa));
+        for xcf in starving {
+            self.on(index, |image, now| image.vipa.peer_starves(now, xcf));
+        }
         self.schedule(index);
     }
 

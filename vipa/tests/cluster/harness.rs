@@ -33,6 +33,8 @@ pub struct Node {
     pub vipa: Vipa,
     pub incarnation: u64,
     pub paused: bool,
+    /// While it is paused, the host says that it waits for a processor.
+    pub starves: bool,
     /// What came in while it was paused.
     backlog: Vec<Input>,
     /// Home list: whether internal.
@@ -193,6 +195,7 @@ impl Cluster {
             vipa,
             incarnation,
             paused: false,
+            starves: false,
             backlog: Vec::new(),
             home: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -241,10 +244,16 @@ impl Cluster {
         self.node_mut(index).paused = true;
     }
 
+    /// The host does not let it run, and says so.
+    pub fn starve(&mut self, index: usize) {
+        let node = self.node_mut(index);
+        (node.paused, node.starves) = (true, true);
+    }
+
     pub fn resume(&mut self, index: usize) {
         let now = self.now;
         let node = self.node_mut(index);
-        node.paused = false;
+        (node.paused, node.starves) = (false, false);
         for input in std::mem::take(&mut node.backlog) {
             self.deliver(index, input);
         }
@@ -505,6 +514,14 @@ impl Cluster {
                     if self.watchful && !alive {
                         let now = self.now;
                         self.node_mut(index).vipa.peer_gone(now, xcf, incarnation);
+                    }
+                }
+                Action::Doubt { xcf, process } => {
+                    let peer = self.images.iter().position(|image| image.xcf == xcf).unwrap();
+                    let starves = |node: &&Node| node.starves && u64::from(process) == 100 + node.incarnation;
+                    if self.nodes[peer].as_ref().filter(starves).is_some() {
+                        let now = self.now;
+                        self.node_mut(index).vipa.peer_starves(now, xcf);
                     }
                 }
                 Action::PeerDown { xcf, incarnation, .. } => {

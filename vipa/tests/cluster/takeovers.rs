@@ -80,6 +80,30 @@ fn an_owner_that_slept_steps_down() {
     );
 }
 
+/// R11: an owner that its host does not let run for a while is not taken for silent; one that it never
+/// lets run is, in the end.
+#[test]
+fn an_owner_that_waits_for_a_processor_is_waited_for() {
+    let mut cluster = figure4();
+    let ports = connections_not_on(&mut cluster, MVS1);
+    let before = cluster.events.len();
+    cluster.starve(MVS1);
+    cluster.run(3000);
+    cluster.resume(MVS1);
+    cluster.run(1000);
+    assert_eq!(cluster.events[before..], []);
+    assert_eq!(cluster.owners(dva1()), [MVS1]);
+    for port in ports {
+        let holder = cluster.holder(to_a(port)).unwrap();
+        assert_eq!(cluster.answer(to_a(port), 50), Answer::Served(holder));
+    }
+    cluster.starve(MVS1);
+    cluster.run(4500);
+    assert_eq!(cluster.routes[&dva1()], MVS1);
+    cluster.run(1000);
+    assert_eq!(cluster.routes[&dva1()], MVS5);
+}
+
 /// R12, I4: both sides of a partition own; once it heals there is one owner, it is the primary
 /// again, and no connection of either side was lost.
 #[test]
