@@ -143,6 +143,14 @@ impl Dvipa {
         self.distribution().is_some_and(|distribution| distribution.targets.contains(xcf))
     }
 
+    /// Whether any list that was ever in force may have named the stack: with another owner the list may be
+    /// another (D5), but connections stay where they are.
+    pub fn ever_had_target(&self, xcf: IpAddr) -> bool {
+        let explicit = self.definitions.values().filter_map(|definition| definition.distribution.as_ref());
+        let inherited = self.primary.iter().filter_map(|primary| primary.distribution.as_ref());
+        explicit.chain(inherited).chain(self.distribution()).any(|list| list.targets.contains(xcf))
+    }
+
     /// A connection was entered into the CRT (I21).
     pub fn entered(&mut self, flow: &Flow, entry: &Entry) {
         self.dpt.entered(flow.port, entry.target);

@@ -310,10 +310,10 @@ impl Vipa {
         Verdict::Target { stack: target, entered: true }
     }
 
-    /// Whether a candidate target is silent.
+    /// Whether a candidate target of this owner or of an earlier one is silent.
     fn has_silent_target(&self, id: DvipaId) -> bool {
         let dvipa = self.dvipa(id);
-        self.peers.iter().any(|(stack, peer)| self.is_silent(*stack) && dvipa.has_target(peer.xcf))
+        self.peers.iter().any(|(stack, peer)| self.is_silent(*stack) && dvipa.ever_had_target(peer.xcf))
             && self.guards(Guard::Silent)
     }
 

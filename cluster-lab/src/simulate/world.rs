@@ -332,7 +332,10 @@ impl World {
             (self.sites[index].paused, self.sites[index].starves) = (true, starves);
             self.observer.upset = Some(self.now);
             self.observer.paused(index);
-            self.observer.not_ready(index, None, self.now);
+            // Others wait for one that waits for a processor: as long as it ever does here.
+            if !starves {
+                self.observer.not_ready(index, None, self.now);
+            }
             self.later(time, Who::Image(index), Input::Wake);
         }
     }

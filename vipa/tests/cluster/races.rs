@@ -301,6 +301,24 @@ fn without_targets_a_syn_is_refused() {
     assert_eq!(cluster.answer_to_syn((SocketAddr::new(dva1(), 61), client(1)), 1, 10), Answer::Reset);
 }
 
+/// R20, D5, I6: the last target is silent, and no target by the list of the backup that has taken over: its
+/// client's SYN, sent again, is not refused.
+#[test]
+fn a_silent_target_of_an_earlier_list_may_live() {
+    let mut cluster = figure4();
+    cluster.unlisten(MVS2, Some(dva1()), 60);
+    cluster.unlisten(MVS4, Some(dva1()), 60);
+    cluster.run(10);
+    assert_eq!(cluster.connect(to_a(1), 7), Some(MVS1));
+    cluster.pause(MVS1);
+    cluster.run(700);
+    assert_eq!(cluster.routes[&dva1()], MVS5);
+    assert_eq!(cluster.answer_to_syn(to_a(1), 7, 10), Answer::Silence);
+    cluster.resume(MVS1);
+    cluster.run(1000);
+    assert_eq!(cluster.answer(to_a(1), 20), Answer::Served(MVS1));
+}
+
 /// I18: whatever a stack is sent over XCF, it never passes on what a router has forwarded, and a
 /// stack that does not route passes nothing on.
 #[test]
