@@ -318,6 +318,7 @@ impl Vipa {
             peer.contact = Contact::Up;
             peer.session.hurry(now);
             let name = peer.label();
+            self.waits_dazed |= now < self.dazed_until;
             self.event(Event::Back { stack: name });
             self.await_report(stack);
             self.reconsider();

@@ -59,7 +59,7 @@ pub struct Vipa {
     pub(crate) discovered: bool,
     /// This stack was not run for a while; until then it does not trust what it knows of the others.
     pub(crate) dazed_until: Instant,
-    /// Claims and SYNs wait for that.
+    /// Claims, SYNs and routes wait for that; so they do again for each peer that is back before it.
     pub(crate) waits_dazed: bool,
     pub(crate) leaving: Option<Leaving>,
     /// It stays when it has left the group.

@@ -353,3 +353,23 @@ fn who_slept_over_a_takeback_claims_nothing_first() {
     assert_eq!(cluster.routes[&dva1()], MVS1);
     assert_eq!(cluster.owners(dva1()), [MVS1]);
 }
+
+/// R11, R12, I4: a primary that was cut off from all falls asleep, and the cut heals meanwhile. When it wakes
+/// it claims before it knows that others are back; the route that the other owner withdraws is turned again.
+#[test]
+fn a_stack_that_wakes_among_others_that_are_back_turns_its_route() {
+    for sleep in 100..140 {
+        let mut cluster = figure4();
+        let others = [MVS1, MVS2, MVS3, MVS4];
+        others.iter().for_each(|other| cluster.cut(MVS5, *other, true));
+        cluster.run(1000);
+        assert_eq!(cluster.owners(dvb1()), [MVS1, MVS5]);
+        cluster.pause(MVS5);
+        cluster.run(300);
+        others.iter().for_each(|other| cluster.cut(MVS5, *other, false));
+        cluster.run(sleep * 10);
+        cluster.resume(MVS5);
+        cluster.run(3000);
+        assert_eq!((cluster.owners(dvb1()), cluster.routes.get(&dvb1())), (vec![MVS5], Some(&MVS5)), "{sleep}");
+    }
+}
