@@ -92,6 +92,16 @@ type Table<A> = HashMap<Key<A>, Entry, FixedState>;
 const _: () = assert!(size_of::<(Key<[u8; 4]>, Entry)>() == 24);
 const _: () = assert!(size_of::<(Key<[u8; 16]>, Entry)>() == 36);
 
+/// When an entry that was made without its holder's word is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    at: Instant,
+    flow: Flow,
+    instance: u32,
+    /// Tells the entry from a later one for the same SYN, which its client has sent again.
+    created: Seconds,
+}
+
 /// Why an entry was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -106,7 +116,7 @@ pub(crate) struct Crt {
     half_open: usize,
     /// Entries that were made without their holder's word, in the order in which they expire. What
     /// became of each is seen when its turn comes.
-    expiry: VecDeque<(Instant, Flow, u32)>,
+    expiry: VecDeque<Expiry>,
     half_open_life: Duration,
 }
 
@@ -194,6 +204,8 @@ impl Crt {
     /// The table is full of other connections.
     pub fn insert(&mut self, now: Instant, flow: Flow, entry: Entry) -> Result<Option<Entry>, Full> {
         let full = self.is_full();
+        let created = Seconds::of(now);
+        let entry = if entry.evidence == Evidence::Holder { entry } else { Entry { created, ..entry } };
         let before = match flow.remote {
             IpAddr::V4(remote) => put(&mut self.v4, Key::new(&flow, remote.octets()), entry, full),
             IpAddr::V6(remote) => put(&mut self.v6, Key::new(&flow, remote.octets()), entry, full),
@@ -202,7 +214,8 @@ impl Crt {
         self.half_open += usize::from(entry.is_half_open());
         if entry.evidence != Evidence::Holder {
             self.forget_changed();
-            self.expiry.push_back((now + self.half_open_life, flow, entry.instance));
+            let Entry { instance, .. } = entry;
+            self.expiry.push_back(Expiry { at: now + self.half_open_life, flow, instance, created });
         }
         Ok(before)
     }
@@ -244,9 +257,9 @@ impl Crt {
     /// Takes out the half-open entry that has waited longest: a flood of SYNs pushes out its own
     /// kind, never an established entry (I22).
     pub fn evict(&mut self) -> Option<(Flow, Entry)> {
-        while let Some((_, flow, instance)) = self.expiry.pop_front() {
-            if self.is_still_half_open(&flow, instance) {
-                return self.remove(&flow).map(|entry| (flow, entry));
+        while let Some(expiry) = self.expiry.pop_front() {
+            if self.made(&expiry).is_some_and(Entry::is_half_open) {
+                return self.remove(&expiry.flow).map(|entry| (expiry.flow, entry));
             }
         }
         None
@@ -256,13 +269,12 @@ impl Crt {
     /// target has to know of it. If it is half-open, it has been taken out (R5); the entry says
     /// which.
     pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
-        while let Some((_, flow, instance)) = self.expiry.pop_front_if(|(at, ..)| *at <= now) {
-            match self.get(&flow) {
-                Some(entry) if entry.instance == instance && entry.is_half_open() => {
-                    return self.remove(&flow).map(|entry| (flow, entry));
+        while let Some(expiry) = self.expiry.pop_front_if(|expiry| expiry.at <= now) {
+            if let Some(entry) = self.made(&expiry).copied() {
+                if entry.is_half_open() {
+                    self.remove(&expiry.flow);
                 }
-                Some(entry) if entry.instance == instance => return Some((flow, *entry)),
-                _ => {}
+                return Some((expiry.flow, entry));
             }
         }
         None
@@ -270,11 +282,13 @@ impl Crt {
 
     /// When [`expire`](Crt::expire) may have the next one.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.expiry.front().map(|(at, ..)| *at)
+        self.expiry.front().map(|expiry| expiry.at)
     }
 
-    fn is_still_half_open(&self, flow: &Flow, instance: u32) -> bool {
-        self.get(flow).is_some_and(|entry| entry.is_half_open() && entry.instance == instance)
+    /// The entry that is to be looked at, if it is still there.
+    fn made(&self, expiry: &Expiry) -> Option<&Entry> {
+        let of = |entry: &&Entry| (entry.instance, entry.created) == (expiry.instance, expiry.created);
+        self.get(&expiry.flow).filter(of)
     }
 
     /// Keeps `expiry` within twice its bound: at a high rate of connections, those that have been
@@ -282,7 +296,7 @@ impl Crt {
     fn forget_changed(&mut self) {
         if self.expiry.len() >= 2 * self.half_open_limit.max(32) {
             let mut expiry = core::mem::take(&mut self.expiry);
-            expiry.retain(|(_, flow, instance)| self.is_still_half_open(flow, *instance));
+            expiry.retain(|expiry| self.made(expiry).is_some_and(Entry::is_half_open));
             self.expiry = expiry;
         }
     }
@@ -331,6 +345,19 @@ mod tests {
         assert_eq!(expired(&mut crt), Some((flow(2), false)));
         assert_eq!(expired(&mut crt), None);
         assert_eq!((crt.len(), crt.half_open, crt.next_deadline()), (1, 0, None));
+    }
+
+    /// R5: an entry for a SYN that was sent again has a life of its own, though its target died before.
+    #[test]
+    fn a_second_entry_does_not_expire_with_the_first() {
+        let (start, life) = (Instant::from_millis(5), Duration::from_secs(30));
+        let mut crt = table(10, 10);
+        crt.insert(start, flow(1), entry(start, 1, true)).unwrap();
+        crt.remove(&flow(1));
+        let again = start + Duration::from_secs(20);
+        crt.insert(again, flow(1), entry(start, 1, true)).unwrap();
+        assert_eq!(crt.expire(start + life), None);
+        assert_eq!(crt.expire(again + life).map(|(flow, _)| flow), Some(flow(1)));
     }
 
     /// R5, I22: a flood of SYNs pushes out the oldest half-open entries, no established one, and

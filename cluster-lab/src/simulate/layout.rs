@@ -30,6 +30,10 @@ pub(super) fn xcf(index: usize) -> IpAddr {
     IpAddr::from([192, 0, 2, index as u8 + 1])
 }
 
+pub(super) fn name(index: usize) -> String {
+    format!("MVS{}", index + 1)
+}
+
 /// The image with this XCF address.
 pub(super) fn index(xcf: IpAddr) -> usize {
     match xcf {

@@ -88,6 +88,8 @@ pub(super) struct Observer {
     unready: BTreeMap<(usize, Option<std::net::SocketAddr>), Instant>,
     /// Connections of fragmented packets, by identification.
     pub fragmented: HashMap<u16, Flow>,
+    /// By each image: the stacks that are silent, by name.
+    out_of_reach: BTreeSet<(usize, String)>,
     /// The last time that a fault upset the tables.
     pub upset: Option<Instant>,
     /// See [`new`](Observer::new).
@@ -134,6 +136,7 @@ impl Observer {
         }
         self.claimed.retain(|(of, _), _| *of != image);
         self.met.remove(&image);
+        self.out_of_reach.retain(|(of, _)| *of != image);
         self.not_ready(image, None, now);
     }
 
@@ -220,7 +223,7 @@ impl Observer {
             Sight::Forwarded { digest, to, to_target, segment } => {
                 self.forwarded(digest);
                 if let (true, Some(to), Some(segment)) = (to_target, index(to), segment) {
-                    self.sent_to_target(to, &segment, now);
+                    self.sent_to_target(life.0, to, &segment, now);
                 }
                 if let (false, Some(segment)) = (to_target, segment.filter(|segment| !segment.opens)) {
                     self.sent_to_router(image, &segment.flow, now);
@@ -322,6 +325,11 @@ impl Observer {
         self.routed.extend(rows.map(|(flow, target, instance)| ((image, flow), (target, instance))));
     }
 
+    /// The image's CRT is not what it was.
+    pub fn spoilt(&mut self, image: usize) {
+        self.routed.retain(|(of, _), _| *of != image);
+    }
+
     /// R2: for a while a former owner sends what still reaches it to its target itself.
     fn sent_to_router(&mut self, image: usize, flow: &Flow, now: Instant) {
         let Some(since) = self.stepped_down.get(&(image, flow.0.ip())).copied() else { return };
@@ -342,7 +350,7 @@ impl Observer {
         }
     }
 
-    fn sent_to_target(&mut self, target: usize, segment: &Seen, now: Instant) {
+    fn sent_to_target(&mut self, router: usize, target: usize, segment: &Seen, now: Instant) {
         let Seen { flow, sequence, opens, resets, answers: _ } = *segment;
         if !opens {
             if !self.is_likely(&flow, target) && !resets && !self.held_by(&flow, target) {
@@ -366,6 +374,8 @@ impl Observer {
                 .is_some_and(|(holder, instance)| holder.0 == before && instance == sequence)
             && self.upset.is_none_or(|at| now.since(at) > NEWS)
             && !self.crowded
+            // Nor can one that is out of reach report it.
+            && !self.out_of_reach.contains(&(router, super::layout::name(before)))
         {
             self.violated("I15", format!("the SYN of {flow:?} went to image {before}, and then to {target}"));
         }
@@ -395,8 +405,16 @@ impl Observer {
                     self.violated("I24", format!("{dvipa} took image {} {:?}", life.0, now.since(at)));
                 }
             }
-            Event::Gone { .. } | Event::Silent { .. } => drop(self.lost.insert(life.0, now)),
-            Event::Back { .. } => drop(self.back.insert(life.0, now)),
+            Event::Gone { .. } => drop(self.lost.insert(life.0, now)),
+            Event::Silent { stack } => {
+                self.lost.insert(life.0, now);
+                self.out_of_reach.insert((life.0, stack.clone()));
+            }
+            Event::Back { stack } => {
+                self.back.insert(life.0, now);
+                self.out_of_reach.remove(&(life.0, stack.clone()));
+            }
+            Event::Joined { stack } => drop(self.out_of_reach.remove(&(life.0, stack.clone()))),
             Event::SteppedDown { dvipa, .. } => {
                 self.stepped_down.insert((life.0, *dvipa), now);
             }

@@ -148,6 +148,7 @@ impl World {
                 let owner = self.routes.get(&dva()).copied();
                 let random = step.which;
                 self.observer.upset = Some(self.now);
+                owner.into_iter().for_each(|owner| self.observer.spoilt(owner));
                 owner.and_then(|owner| self.on(owner, |image, _| image.vipa.spoil(random))) == Some(true)
             }
             What::Late => self.late(step.which),

@@ -271,7 +271,7 @@ impl World {
         let incarnation = (self.now.as_millis() * LIFE).max(site.last_life + LIFE);
         site.last_life = incarnation;
         let xcf = layout::xcf(index);
-        let mut config = vipa::Config::new(format!("MVS{}", index + 1), xcf, incarnation);
+        let mut config = vipa::Config::new(layout::name(index), xcf, incarnation);
         config.peers = (0..self.plan.images).filter(|other| *other != index).map(layout::xcf).collect();
         if self.plan.foreign {
             config.peers.push(layout::xcf(self.plan.images));
