@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,13 @@ pub enum Request {
         /// Only from the first to the second.
         one_way: bool,
     },
+    /// From now on an image, in all its lives, copies its packets into this socket while it is there.
+    Capture {
+        /// Which.
+        image: String,
+        /// The socket.
+        path: PathBuf,
+    },
     /// The event log from its beginning.
     Log,
     /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
@@ -112,6 +120,8 @@ pub enum Question {
     Cut(Cut),
     /// Change something.
     Vary(Vary),
+    /// Copy its packets into this socket.
+    Capture(PathBuf),
 }
 
 /// What an image answers.
@@ -228,7 +238,7 @@ pub struct Start {
     /// What XCF between processes is sealed with.
     pub key: ClusterKey,
     /// The supervisor's socket.
-    pub supervisor: std::path::PathBuf,
+    pub supervisor: PathBuf,
 }
 
 /// What an image's XCF is cut from, by XCF addresses.
@@ -253,6 +263,8 @@ pub enum ToImage {
         incarnation: u64,
         /// What its XCF is cut from.
         cut: Cut,
+        /// Where copies of its packets go.
+        captures: Vec<PathBuf>,
     },
     /// Stop it in order.
     Stop {

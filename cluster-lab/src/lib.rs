@@ -10,11 +10,13 @@
 //! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
+//! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`vary`] | operator commands |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
+mod capture;
 pub mod cli;
 pub mod control;
 mod demo;

@@ -91,6 +91,11 @@ impl StateDir {
         names
     }
 
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The supervisor's socket.
     pub fn socket(&self) -> PathBuf {
         self.path.join("control.sock")

@@ -20,6 +20,7 @@
 //! | Martian sources, land attack (RFC 1812, 5.3.7), offload facts that lie | [`Stack::receive`] | a DVIPA of the home list may be a source: it may be another stack's a moment later |
 //! | UDP (RFC 768), checksum demanded over IPv6 | [`udp`] | ICMP errors are not told to UDP sockets |
 //! | Raw sockets, ICMP and ICMPv6 among their protocols | [`raw`] | the IP header is the stack's own |
+//! | Packet capture (pcapng) | `cluster-lab capture` | where packets enter and leave an image; the stack itself keeps no copies |
 //! | Counters by MIB names (RFC 4293, RFC 4113, RFC 4022) | [`counters`] | |
 //!
 //! Tests: `tests/ip.rs`, `tests/ipv6.rs`, `tests/hosts.rs`; fuzz targets in `tests/fuzz`.

@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 wrong use.
 
+mod capture;
 mod client;
 mod show;
 mod up;
@@ -157,6 +158,12 @@ enum Command {
         #[command(flatten)]
         lab: Lab,
     },
+    /// Capture packets of images as pcapng, XCF readable
+    ///
+    /// Examples: capture --write takeover.pcapng
+    ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
+    #[command(verbatim_doc_comment)]
+    Capture(capture::Capture),
     /// Read a profile and say what is wrong with it; applies nothing
     Check {
         /// A file, or the name of a profile that comes with the program
@@ -321,6 +328,7 @@ async fn talk(command: Command) -> Result<()> {
                 other => client::unexpected(&other),
             }
         }
+        Command::Capture(arguments) => capture::capture(arguments).await,
         Command::Check { profile } => {
             let cluster = profile::load(&profile)?;
             show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])

@@ -7,11 +7,13 @@ mod node;
 mod report;
 mod shared;
 pub mod socket;
+mod tap;
 mod watch;
 mod xcf;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -164,10 +166,12 @@ impl Host {
     fn obey(&mut self, order: ToImage) -> Option<FromImage> {
         match order {
             ToImage::Begin(_) => None,
-            ToImage::Start { image, incarnation, cut } => Some(match self.start_image(&image, incarnation, cut) {
-                Ok(()) => FromImage::Started { image },
-                Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
-            }),
+            ToImage::Start { image, incarnation, cut, captures } => {
+                Some(match self.start_image(&image, incarnation, cut, captures) {
+                    Ok(()) => FromImage::Started { image },
+                    Err(error) => FromImage::Failed { image, text: format!("{error:#}") },
+                })
+            }
             ToImage::Stop { image } => {
                 if let Some(running) = self.running.get_mut(&image) {
                     running.apps.stop_all();
@@ -196,7 +200,7 @@ impl Host {
         }
     }
 
-    fn start_image(&mut self, name: &str, incarnation: u64, cut: Cut) -> Result<()> {
+    fn start_image(&mut self, name: &str, incarnation: u64, cut: Cut, captures: Vec<PathBuf>) -> Result<()> {
         let cluster = &self.start.cluster;
         let image = cluster.image(name).ok_or_else(|| anyhow!("no image {name}"))?;
         let mode = if cluster.network.offload { Mode::Offload } else { Mode::Plain };
@@ -226,6 +230,7 @@ impl Host {
         let seed = rand::rng().next_u64();
         let node = Node::start(plan, xcf, seed, self.stories.clone())?;
         node.cut(cut);
+        captures.into_iter().for_each(|socket| node.capture(socket));
         let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
         apps.start_all()?;
         self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });
@@ -250,6 +255,10 @@ impl Host {
             }
             Question::StopApp(app) => {
                 running.apps.stop(&app)?;
+                Answer::Done
+            }
+            Question::Capture(path) => {
+                running.node.capture(path);
                 Answer::Done
             }
             Question::Vary(vary) => {

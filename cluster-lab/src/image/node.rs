@@ -15,6 +15,7 @@ use vipa::Vipa;
 use super::announce::Announcer;
 use super::driver::{Driver, NETWORK, Notice, XCF};
 use super::shared::{Clock, Shared};
+use super::tap::{Tap, TappedDevice, TappedLink};
 use super::watch;
 use super::xcf::{CutLink, XcfLink};
 use crate::control::Cut;
@@ -48,6 +49,7 @@ pub(super) struct NetworkLink {
 pub(super) struct Node {
     shared: Arc<Shared>,
     cut: tokio::sync::watch::Sender<Cut>,
+    tap: Tap,
     driver: JoinHandle<()>,
     notices: JoinHandle<()>,
 }
@@ -68,7 +70,7 @@ impl Node {
     /// Starts the image; it joins the cluster by itself.
     pub fn start(plan: Plan, xcf: Box<dyn XcfLink>, seed: u64, storyteller: Storyteller) -> io::Result<Node> {
         let Plan { name, xcf: own, link, mtu, settings, vipa } = plan;
-        let clock = Clock::start();
+        let (clock, tap) = (Clock::start(), Tap::default());
         let peers = vipa.peers.clone();
         let mut config = settings.stack.clone();
         config.tcp.shared_addresses = true;
@@ -94,13 +96,14 @@ impl Node {
                 for default in defaults(NETWORK, None) {
                     stack.routes_mut().replace(default);
                 }
+                let device: Box<dyn Device> = Box::new(TappedDevice { device, tap: tap.clone() });
                 Some((device, announcer))
             }
         };
         let shared = Shared::new(stack, vipa, clock, xcf.refusals());
         shared.lock().settings = settings;
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (xcf, cut) = CutLink::new(xcf);
+        let (xcf, cut) = CutLink::new(Box::new(TappedLink { link: xcf, tap: tap.clone() }));
         let driver = Driver::new(shared.clone(), network, xcf, sender);
         let (teller, image) = (storyteller.clone(), name.clone());
         let driver = tokio::spawn(async move {
@@ -109,7 +112,7 @@ impl Node {
             }
         });
         let notices = tokio::spawn(attend(name, shared.clone(), receiver, storyteller));
-        Ok(Node { shared, cut, driver, notices })
+        Ok(Node { shared, cut, tap, driver, notices })
     }
 
     /// The image's cores, for sockets and reports.
@@ -151,6 +154,11 @@ impl Node {
     /// From now on XCF carries nothing to and from these peers, and everything to and from all others.
     pub fn cut(&self, cut: Cut) {
         self.cut.send_replace(cut);
+    }
+
+    /// From now on copies of all packets go into this socket, until nobody reads there.
+    pub fn capture(&self, path: std::path::PathBuf) {
+        self.tap.open(path);
     }
 
     /// Another image of this process has ended.

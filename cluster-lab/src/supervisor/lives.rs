@@ -1,12 +1,13 @@
 //! An image's lives: how each begins, and all the ways in which it ends.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use super::processes::Host;
 use super::{Input, Supervisor};
-use crate::control::{ImageState, Reply, ToImage};
+use crate::control::{ImageState, Question, Reply, ToImage};
 
 /// How long an image may take to stop in order before it is ended.
 const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -47,6 +48,15 @@ impl Supervisor {
         }
     }
 
+    /// This life and all that follow copy their packets into the socket.
+    pub(super) fn capture(&mut self, index: usize, path: PathBuf) {
+        // One that does not run is told when it starts; nobody waits for the answer of one that does.
+        drop(self.ask(index, Question::Capture(path.clone())));
+        let captures = &mut self.images[index].captures;
+        captures.retain(|socket| socket.exists());
+        captures.push(path);
+    }
+
     pub(super) fn restart(&mut self, index: usize) -> Result<(), String> {
         let image = &self.images[index];
         if image.host.is_some() {
@@ -76,7 +86,9 @@ impl Supervisor {
         // Even if the clock was set back: a lower life is heard by nobody.
         let incarnation = incarnation.max(image.incarnation + 1);
         image.incarnation = incarnation;
-        let begin = ToImage::Start { image: image.name.clone(), incarnation, cut: self.cuts.of(image.xcf) };
+        image.captures.retain(|socket| socket.exists());
+        let (name, captures) = (image.name.clone(), image.captures.clone());
+        let begin = ToImage::Start { image: name, incarnation, cut: self.cuts.of(image.xcf), captures };
         (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
         image.life += 1;
         if let Some(host) = &mut self.hosts[host] {

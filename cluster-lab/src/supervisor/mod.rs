@@ -11,6 +11,7 @@ mod status;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -77,6 +78,8 @@ struct Image {
     life: u64,
     /// Of its latest life.
     incarnation: u64,
+    /// Sockets that get copies of its packets.
+    captures: Vec<PathBuf>,
     stopping: bool,
     /// Who waits for it to have started, or stopped.
     waiting: Vec<oneshot::Sender<Reply>>,
@@ -205,6 +208,7 @@ impl Supervisor {
             host: None,
             life: 0,
             incarnation: 0,
+            captures: Vec::new(),
             stopping: false,
             waiting: Vec::new(),
         });
@@ -336,6 +340,10 @@ impl Supervisor {
             }
             Request::Cut { between, one_way } => return cuts::cut(self, &between, one_way, reply),
             Request::Heal { between, one_way } => return cuts::heal(self, between.as_ref(), one_way, reply),
+            Request::Capture { image, path } => self.find(&image).map(|index| {
+                self.capture(index, path);
+                Reply::Done
+            }),
             Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {

@@ -117,6 +117,34 @@ mod kind {
     pub const FORGET: u16 = 24;
 }
 
+/// Every kind on the wire, and its name for people.
+pub(crate) const KINDS: [(u16, &str); 24] = [
+    (kind::HELLO, "HELLO"),
+    (kind::HEARTBEAT, "HEARTBEAT"),
+    (kind::LIST_BEGIN, "LIST_BEGIN"),
+    (kind::DEFINITION, "DEFINITION"),
+    (kind::PRIMARY, "PRIMARY"),
+    (kind::CLAIM, "CLAIM"),
+    (kind::LIST_END, "LIST_END"),
+    (kind::REPORT_BEGIN, "REPORT_BEGIN"),
+    (kind::REPORT_END, "REPORT_END"),
+    (kind::SRVSTAT, "SRVSTAT"),
+    (kind::NEWCONN, "NEWCONN"),
+    (kind::TERMCONN, "TERMCONN"),
+    (kind::ASK, "ASK"),
+    (kind::DENY, "DENY"),
+    (kind::TAKEBACK, "TAKEBACK"),
+    (kind::RELEASED, "RELEASED"),
+    (kind::IDLE, "IDLE"),
+    (kind::LEAVING, "LEAVING"),
+    (kind::LEASE_ASK, "LEASE_ASK"),
+    (kind::LEASED, "LEASED"),
+    (kind::AUDIT, "AUDIT"),
+    (kind::GONE, "GONE"),
+    (kind::REFUSED, "REFUSED"),
+    (kind::FORGET, "FORGET"),
+];
+
 impl Message {
     /// Appends kind, length and body.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -33,3 +33,8 @@ pub fn classify(bytes: &[u8]) -> Datagram {
         _ => Datagram::Unknown,
     }
 }
+
+/// Every kind of control message, by its number on the wire and its name, for programs that show them.
+pub fn message_kinds() -> impl Iterator<Item = (u16, &'static str)> {
+    message::KINDS.into_iter()
+}
