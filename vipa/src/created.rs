@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::action::{Action, Broken};
 use crate::dvipa::{Definition, DvipaId};
-use crate::ownership::Phase;
+use crate::ownership::{Epoch, Phase};
 use crate::vipa::Vipa;
 
 /// How an application makes a DVIPA.
@@ -193,11 +193,17 @@ impl Vipa {
         }
     }
 
-    /// The owner has given the DVIPA up, and nobody else can have it.
+    /// This stack has given the DVIPA up, and nobody else can have it.
     pub(crate) fn release(&mut self, id: DvipaId) {
         let until = self.now + self.config.timing.grace;
+        let (owner, incarnation) = (self.config.xcf, self.config.incarnation);
         let dvipa = self.dvipa_mut(id);
         if let Some(claim) = &mut dvipa.claim {
+            if (claim.owner, claim.incarnation) != (owner, incarnation) {
+                // The claim of a stack that is gone stays as it was: this one comes after it.
+                let epoch = Epoch { round: claim.epoch.round + 1, rank: 0 };
+                (claim.epoch, claim.owner, claim.incarnation) = (epoch, owner, incarnation);
+            }
             claim.phase = Phase::Released;
         }
         dvipa.acting = None;

@@ -197,10 +197,20 @@ impl Vipa {
                 _ => self.relist(id),
             };
         }
+        let Some(claim) = &self.dvipa(id).claim else {
+            if best == Some(self.me) {
+                self.claim(id, Phase::Rebuilding);
+            }
+            return;
+        };
+        // R18: whoever was taking it from this stack is gone, and by now nobody else may have it.
+        let abandoned = owner.is_none() && best.is_none() && self.dvipa(id).standing.collects();
+        if abandoned && self.leaving.is_none() && !self.is_owner_elsewhere(claim) {
+            return self.release(id);
+        }
         if best != Some(self.me) {
             return;
         }
-        let Some(claim) = &self.dvipa(id).claim else { return self.claim(id, Phase::Rebuilding) };
         match owner {
             // One takeback at a time: what is being taken back has no complete tables yet.
             Some(owner) if claim.phase == Phase::Active && self.takes_back(id, owner) => self.take_back(id, owner),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use stack::tcp::State;
 use vipa::status::CrtRow;
 
-use super::image::Flow;
+use super::image::{Flow, Image};
 use super::layout::{self, dva, dvb, moving};
 use super::world::World;
 
@@ -59,7 +59,9 @@ impl World {
         if !reported {
             return self.observer.goes_on_without(index, dvipa, self.now);
         }
-        let Some(image) = self.sites[index].image.as_ref().filter(|_| !self.plan.is_crowded()) else { return };
+        // One that has left the group since has no tables.
+        let looked_at = |image: &&Image| !self.plan.is_crowded() && image.vipa.in_group();
+        let Some(image) = self.sites[index].image.as_ref().filter(looked_at) else { return };
         let up: BTreeSet<usize> = image
             .vipa
             .peers()

@@ -250,6 +250,8 @@ impl Observer {
                         && let Some((holder, _)) = self.holder(&flow, Some(image))
                         // What does not run takes nothing in.
                         && !self.unready.contains_key(&(holder.0, None))
+                        // Nor does one that is out of reach.
+                        && !self.out_of_reach.contains(&(image, super::layout::name(holder.0)))
                     {
                         self.violated("I19", format!("of {flow:?} at image {image}, held by {}", holder.0));
                     }

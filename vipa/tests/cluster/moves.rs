@@ -213,3 +213,26 @@ fn a_bind_before_the_group_is_joined_is_kept() {
         *index == MVS2 && matches!(event, Event::TakingBack { dvipa, .. } if *dvipa == moving())
     }));
 }
+
+/// R18, I17: the DVIPA's last socket on its old owner is closed while another stack takes it, and that one
+/// dies in the middle: nobody has it any more, and nobody keeps it.
+#[test]
+fn nobody_keeps_what_nobody_may_have() {
+    let mut cluster = ranges(false);
+    bind(&mut cluster, MVS1).unwrap();
+    // Its report is waited for.
+    cluster.pause(MVS3);
+    bind(&mut cluster, MVS2).unwrap();
+    assert_eq!(cluster.routes[&moving()], MVS1, "the old owner routes until the new one is ready");
+    cluster.unlisten(MVS1, Some(moving()), 80);
+    cluster.run(50);
+    cluster.kill(MVS2);
+    cluster.run(100);
+    assert_eq!(cluster.routes.get(&moving()), None);
+    cluster.resume(MVS3);
+    cluster.run(5000);
+    assert_eq!(cluster.owners(moving()), []);
+    assert_eq!(cluster.node(MVS1).home.get(&moving()), None);
+    assert_eq!(bind(&mut cluster, MVS3), Ok(Outcome::New));
+    assert_eq!(cluster.owners(moving()), [MVS3]);
+}
