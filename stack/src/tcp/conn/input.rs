@@ -182,6 +182,7 @@ impl Connection {
             if segment.payload_len() > 0 && end.before_eq(self.rcv.nxt) {
                 self.report_duplicate(segment.seq, end, cx);
             }
+            cx.counters.beyond_window += u64::from(segment.seq.after(self.receive_edge()));
             self.answer_unacceptable(now, segment, cx);
             return Some(packet);
         }
