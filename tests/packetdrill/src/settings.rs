@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stack::tcp::{CongestionControl, Ecn, TcpConfig};
 
-/// What `--so_flags` tells: `local=ADDRESS/PREFIX;mtu=BYTES`.
+/// What `--so_flags` tells: `local=ADDRESS/PREFIX;mtu=BYTES`, and `mss=BYTES` if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags {
     /// The stack's address.
@@ -14,11 +14,13 @@ pub struct Flags {
     pub prefix: u8,
     /// The device's MTU.
     pub mtu: u16,
+    /// What the pieces are of which a packet from the device is put together, if it is (`--mss`).
+    pub piece: Option<u16>,
 }
 
 impl Default for Flags {
     fn default() -> Self {
-        Flags { local: IpAddr::from([192, 168, 0, 1]), prefix: 16, mtu: 1500 }
+        Flags { local: IpAddr::from([192, 168, 0, 1]), prefix: 16, mtu: 1500, piece: None }
     }
 }
 
@@ -38,10 +40,16 @@ impl Flags {
                     }
                 }
                 "mtu" => flags.mtu = value.trim().parse().unwrap_or(flags.mtu),
+                "mss" => flags.piece = value.trim().parse().ok(),
                 _ => {}
             }
         }
         flags
+    }
+
+    /// The MSS of the device.
+    pub fn mss(&self) -> u16 {
+        self.mtu.saturating_sub(if self.local.is_ipv4() { 40 } else { 60 })
     }
 }
 
@@ -65,6 +73,19 @@ fn triple(name: &str) -> Option<[u32; 3]> {
 /// (`tcp_win_from_space`).
 pub const fn window_of_buffer(bytes: u32) -> u32 {
     bytes / 2
+}
+
+/// What Linux keeps of SO_RCVBUF for the head of a packet at least (`struct sk_buff`), after it has doubled it.
+const PACKET_HEAD: u32 = 256;
+
+/// The window of a connection with an SO_RCVBUF of `bytes`.
+pub const fn window_of_receive_buffer(bytes: u32) -> u32 {
+    window_of_buffer((2 * bytes).saturating_sub(PACKET_HEAD))
+}
+
+/// The window that Linux's SYN,ACK tells with an SO_RCVBUF of `bytes`: full segments.
+pub fn first_window(bytes: u32, mss: u16) -> u32 {
+    if bytes > mss.into() { bytes - bytes % u32::from(mss.max(1)) } else { bytes }
 }
 
 /// What of a send buffer of this size is bytes: the rest is overhead in Linux, which fills whole
@@ -123,8 +144,8 @@ mod tests {
     /// What the runner passes is understood.
     #[test]
     fn flags_are_read() {
-        let flags = Flags::parse("local=10.1.2.3/24;remote=192.0.2.0/24;mtu=1400");
-        assert_eq!(flags, Flags { local: IpAddr::from([10, 1, 2, 3]), prefix: 24, mtu: 1400 });
+        let flags = Flags::parse("local=10.1.2.3/24;remote=192.0.2.0/24;mtu=1400;mss=1000");
+        assert_eq!(flags, Flags { local: IpAddr::from([10, 1, 2, 3]), prefix: 24, mtu: 1400, piece: Some(1000) });
         assert_eq!(Flags::parse("nonsense"), Flags::default());
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use stack::home::Kind;
+use stack::packet::SegmentKind;
 use stack::route::{Link, Route};
-use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Stack, Transmit};
+use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Segmentation, Stack, Transmit};
 
 use crate::device;
 use crate::epoll::Epoll;
@@ -95,6 +96,11 @@ impl World {
         self.flags.local
     }
 
+    /// The MSS of the device.
+    pub fn mss(&self) -> u16 {
+        self.flags.mss()
+    }
+
     /// Lets everything leave that is ready, and tells the epoll instances what has happened.
     pub fn pump(&mut self) {
         let World { stack: Some(stack), now, sent, .. } = self else { return };
@@ -109,8 +115,32 @@ impl World {
         let now = self.now;
         let mut packet = Packet::copy_of(bytes);
         packet.offload.checksum = Checksum::Unverified;
+        packet.offload.segmentation = self.piece_of(bytes);
         self.stack().receive(now, LINK, packet);
         self.pump();
+        self.tell_counters();
+    }
+
+    /// What a TCP packet from the device is put together of (GRO), as packetdrill tells the kernel's device.
+    fn piece_of(&self, packet: &[u8]) -> Option<Segmentation> {
+        let (at, kind) = match packet.first()? >> 4 {
+            4 => (9, SegmentKind::TcpV4),
+            _ => (6, SegmentKind::TcpV6),
+        };
+        let tcp = packet.get(at).is_some_and(|protocol| i32::from(*protocol) == libc::IPPROTO_TCP);
+        self.flags.piece.filter(|_| tcp).map(|size| Segmentation { kind, size })
+    }
+
+    /// Writes TCP's counters where `nstat` looks for them, if the environment says where that is.
+    fn tell_counters(&mut self) {
+        let Some(file) = std::env::var_os("PROC_NET_NETSTAT") else { return };
+        let (mut names, mut values) = ("TcpExt:".to_owned(), "TcpExt:".to_owned());
+        for (name, value) in self.stack().tcp().counters().iter() {
+            names += &format!(" {name}");
+            values += &format!(" {value}");
+        }
+        // A script that asks for counters and finds none says so itself.
+        let _ = std::fs::write(file, format!("{names}\n{values}\n"));
     }
 
     /// The next packet that has left.
