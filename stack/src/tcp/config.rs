@@ -90,6 +90,11 @@ pub struct TcpConfig {
     pub initial_send: u32,
     /// What a send buffer may grow to, in bytes.
     pub max_send: u32,
+    /// The packet size from which connections search for what their paths take from the beginning (RFC 4821,
+    /// section 7.2; Linux: `tcp_mtu_probing` 2 and `tcp_base_mss`): no packet is larger than the path's
+    /// when the connection began, or than a probe that has arrived since. Without it they send what the
+    /// link takes, and search once packets do not arrive.
+    pub search_mtu_from: Option<u16>,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,
     /// Segments that may go at once however low the rate is (Linux: `tcp_min_tso_segs`).
@@ -151,6 +156,7 @@ impl Default for TcpConfig {
             scale_for: 0,
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
+            search_mtu_from: None,
             initial_window: 10,
             min_burst: 2,
             slow_start_after_idle: true,

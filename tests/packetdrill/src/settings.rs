@@ -100,6 +100,20 @@ pub fn segments_together() -> u16 {
     number("tcp_min_tso_segs").and_then(|count| u16::try_from(count).ok()).unwrap_or(2).clamp(1, 40)
 }
 
+/// Packet size from which connections search for what their path takes, if they do from the beginning.
+fn searched_mtu() -> Option<u16> {
+    let payload = number("tcp_base_mss").filter(|_| number("tcp_mtu_probing") == Some(2))?;
+    u16::try_from(payload + 40).ok()
+}
+
+/// The MTU of the route to one host, if this namespace has such a one that says (`advmss`).
+pub fn route_mtu() -> Option<u16> {
+    let table = std::fs::read_to_string("/proc/net/route").ok()?;
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let host = rows.into_iter().find(|row| row.get(7) == Some(&"FFFFFFFF"))?;
+    host.get(8)?.parse().ok().filter(|mtu| *mtu > 0)
+}
+
 /// The script's congestion control. CUBIC stands for every other: a namespace may be refused the one
 /// that a script asks for.
 fn congestion_control() -> CongestionControl {
@@ -127,6 +141,7 @@ pub fn tcp_config() -> TcpConfig {
         max_receive,
         initial_send,
         max_send,
+        search_mtu_from: searched_mtu(),
         syn_retries: number("tcp_syn_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(6),
         syn_ack_retries: number("tcp_synack_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(5),
         min_burst: segments_together().into(),

@@ -56,6 +56,11 @@ impl Egress for Device<'_> {
     }
 }
 
+/// The device as the stack sees it: how much goes at once is the stack's own to say.
+fn link(mtu: u16) -> Link {
+    Link { id: LINK, name: "packetdrill".into(), mtu, max_super: u16::MAX }
+}
+
 impl World {
     /// A world in which nothing has happened.
     pub fn new(flags: Flags) -> Self {
@@ -81,11 +86,7 @@ impl World {
             let config = Config { tcp: settings::tcp_config(), ..Config::default() };
             let mut stack = Box::new(Stack::new(config, 0x5eed));
             stack.home_mut().add(flags.local, flags.prefix, Kind::Link);
-            // As many segments together as Linux has at a low rate; the device takes them apart.
-            let headers = if flags.local.is_ipv4() { 40 } else { 60 };
-            let max_super = flags.mtu.saturating_sub(headers).saturating_mul(settings::segments_together()) + headers;
-            let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super };
-            stack.routes_mut().add_link(link);
+            stack.routes_mut().add_link(link(flags.mtu));
             stack.routes_mut().replace(Route::default_for(flags.local, LINK, None));
             stack
         })
@@ -103,7 +104,11 @@ impl World {
 
     /// Lets everything leave that is ready, and tells the epoll instances what has happened.
     pub fn pump(&mut self) {
-        let World { stack: Some(stack), now, sent, .. } = self else { return };
+        let World { stack: Some(stack), flags, now, sent, .. } = self else { return };
+        let mtu = settings::route_mtu().map_or(flags.mtu, |mtu| mtu.min(flags.mtu));
+        if stack.routes_mut().links().iter().any(|link| link.mtu != mtu) {
+            stack.routes_mut().add_link(link(mtu));
+        }
         while stack.poll_transmit(*now, &mut Device { now: *now, sent }, BUDGET) {}
         // Sockets are asked for their state; the events say no more.
         while stack.tcp_mut().poll_event().is_some() {}

@@ -12,11 +12,17 @@ use crate::list::Script;
 /// How long a script may take in real time.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Prepares the namespace (`$1`: whether to make the device), then becomes packetdrill. The device is
-/// for the scripts' own commands on it; packetdrill makes it itself when it tests the kernel.
+/// for the scripts' own commands on it and on the route through it; packetdrill makes both itself when it
+/// tests the kernel.
 const PREPARE: &str = r#"
 device=$1; shift
 ip link set lo up
-[ "$device" = no ] || ip tuntap add tun0 mode tun
+if [ "$device" = yes ]; then
+    ip tuntap add tun0 mode tun
+    ip address add 192.168.0.1/16 dev tun0
+    ip link set tun0 up
+    ip route add 192.0.2.1 via 192.168.0.2 dev tun0
+fi
 while [ "$1" != -- ]; do sysctl -q "net.ipv4.$1" || exit 99; shift; done
 shift
 exec "$@"
