@@ -109,6 +109,9 @@ pub struct TcpConfig {
     pub max_rto: Duration,
     /// How long a delayed ACK waits (RFC 9293, 3.8.6.3: below 0.5 s).
     pub delayed_ack: Duration,
+    /// One connection sends no two challenge ACKs within this time (RFC 5961, section 7; Linux:
+    /// `tcp_invalid_ratelimit`).
+    pub challenge_interval: Duration,
     /// How long TIME_WAIT lasts: 2 MSL.
     pub time_wait: Duration,
     /// How long FIN_WAIT_2 lasts for a connection whose application has closed it.
@@ -164,6 +167,7 @@ impl Default for TcpConfig {
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             delayed_ack: Duration::from_millis(40),
+            challenge_interval: Duration::from_millis(500),
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             syn_retries: 6,

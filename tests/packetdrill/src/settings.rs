@@ -147,6 +147,7 @@ pub fn tcp_config() -> TcpConfig {
         min_burst: segments_together().into(),
         slow_start_after_idle: on("tcp_slow_start_after_idle", true),
         fin_wait_2: Duration::from_secs(number("tcp_fin_timeout").unwrap_or(60)),
+        challenge_interval: Duration::from_millis(number("tcp_invalid_ratelimit").unwrap_or(500)),
         flow_events: false,
         ..defaults
     }

@@ -379,7 +379,10 @@ impl Connection {
         if fin {
             segment.flags |= Flags::FIN;
         }
-        if text > 0 && range.start + text == data_end && (self.pushes() || probe) {
+        // RFC 9293, 3.9.1.2: the last of the data (MUST-61); and what fills the window, for the peer has to
+        // read before more can come (Linux: from half of the window on).
+        let last = range.start + text == data_end && (self.pushes() || probe);
+        if text > 0 && (last || range.start + text == self.snd.una + self.snd.wnd) {
             segment.flags |= Flags::PSH;
         }
         if text > 0 && !retransmission {

@@ -157,6 +157,24 @@ fn the_window_bounds_what_is_out() {
     }
 }
 
+/// RFC 9293, 3.9.1.2: the last of the data has PSH, and so has what fills the window.
+#[test]
+fn what_fills_the_window_is_pushed() {
+    let Served { mut host, id, mut peer, .. } = served(Options::default());
+    peer.window = 3000;
+    host.inject(peer.segment(ACK), &[]);
+    host.send(id, &pattern(5000)).unwrap();
+    let pushed = |sent: Vec<Sent>| sent.iter().map(|sent| sent.segment.flags.contains(Flags::PSH)).collect::<Vec<_>>();
+    assert_eq!(pushed(host.sent()), [false, false]);
+    peer.ack += 2 * MSS as u32;
+    peer.window = MSS as u16;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(pushed(host.sent()), [true], "the window is full");
+    peer.ack += MSS as u32;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(pushed(host.sent()), [true], "nothing is left");
+}
+
 /// RFC 9293, 3.8.6.1: a shut window is probed at growing intervals, for as long as the peer
 /// answers; when it opens, data flows.
 #[test]
