@@ -90,6 +90,11 @@ pub struct TcpConfig {
     pub initial_send: u32,
     /// What a send buffer may grow to, in bytes.
     pub max_send: u32,
+    /// The packet size from which connections search for what their paths take from the beginning (RFC 4821,
+    /// section 7.2; Linux: `tcp_mtu_probing` 2 and `tcp_base_mss`): no packet is larger than the path's
+    /// when the connection began, or than a probe that has arrived since. Without it they send what the
+    /// link takes, and search once packets do not arrive.
+    pub search_mtu_from: Option<u16>,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,
     /// Segments that may go at once however low the rate is (Linux: `tcp_min_tso_segs`).
@@ -104,6 +109,9 @@ pub struct TcpConfig {
     pub max_rto: Duration,
     /// How long a delayed ACK waits (RFC 9293, 3.8.6.3: below 0.5 s).
     pub delayed_ack: Duration,
+    /// One connection sends no two challenge ACKs within this time (RFC 5961, section 7; Linux:
+    /// `tcp_invalid_ratelimit`).
+    pub challenge_interval: Duration,
     /// How long TIME_WAIT lasts: 2 MSL.
     pub time_wait: Duration,
     /// How long FIN_WAIT_2 lasts for a connection whose application has closed it.
@@ -151,6 +159,7 @@ impl Default for TcpConfig {
             scale_for: 0,
             initial_send: 256 * 1024,
             max_send: 4 * 1024 * 1024,
+            search_mtu_from: None,
             initial_window: 10,
             min_burst: 2,
             slow_start_after_idle: true,
@@ -158,6 +167,7 @@ impl Default for TcpConfig {
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(120),
             delayed_ack: Duration::from_millis(40),
+            challenge_interval: Duration::from_millis(500),
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             syn_retries: 6,

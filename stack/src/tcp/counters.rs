@@ -43,6 +43,8 @@ counters! {
     ofo_queue = "TCPOFOQueue",
     /// Segments that found no room out of order.
     ofo_drop = "TCPOFODrop",
+    /// Segments refused for what they have beyond the window.
+    beyond_window = "BeyondWindow",
     /// DSACK blocks sent.
     dsack_sent = "TCPDSACKOldSent",
     /// DSACK blocks received.

@@ -36,48 +36,36 @@ pub(super) struct Rack {
     dsack_round: Option<SeqNum>,
 }
 
-/// What one acknowledgment delivers.
-#[derive(Debug)]
-pub(super) struct Arrivals {
-    /// RACK.rtt before it.
-    rtt_before: Duration,
-    /// The latest sent of it.
-    latest: Option<(Instant, SeqNum)>,
-}
-
 /// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
 fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
     a.0 > b.0 || (a.0 == b.0 && a.1.after(b.1))
 }
 
 impl Rack {
-    /// An acknowledgment is at hand.
-    pub(super) fn arrivals(&self) -> Arrivals {
-        Arrivals { latest: None, rtt_before: self.rtt }
+    /// RACK.rtt.
+    pub(super) fn rtt(&self) -> Duration {
+        self.rtt
     }
 
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
-    /// was made before the range was sent last.
+    /// was made before the range was sent last. `rtt_before`: RACK.rtt before the acknowledgment.
     pub(super) fn delivered(
         &mut self,
         now: Instant,
         record: &Record,
         rtt: &Rtt,
         echo_is_older: bool,
-        this_time: &mut Arrivals,
+        rtt_before: Duration,
     ) {
         let sample = now.since(record.sent_at);
         // Step 2: an acknowledgment that may be for the first transmission says nothing.
         if record.retransmitted && (echo_is_older || rtt.minimum().is_some_and(|minimum| sample < minimum)) {
             return;
         }
-        // In the order in which they were sent: the last one's RTT counts, even if something that was
-        // sent later was delivered before.
+        // Section 5.2: the RTT of what was delivered most recently. Of what one acknowledgment delivers
+        // that is the last in the stream, as in Linux.
+        self.rtt = sample;
         let sent = (record.sent_at, record.end);
-        if this_time.latest.is_none_or(|other| sent_after(sent, other)) {
-            this_time.latest = Some(sent);
-            self.rtt = sample;
-        }
         if self.latest.is_none_or(|latest| sent_after(sent, latest)) {
             self.latest = Some(sent);
         }
@@ -87,7 +75,7 @@ impl Rack {
                 if !record.retransmitted {
                     self.reordering_seen = true;
                     self.extent = self.extent.max(highest - record.start);
-                    let late = sample.saturating_sub(this_time.rtt_before);
+                    let late = sample.saturating_sub(rtt_before);
                     if late > self.lateness / 2 {
                         self.lateness = self.lateness.max(late);
                         self.persist = REO_WND_PERSIST;

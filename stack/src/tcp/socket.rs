@@ -52,6 +52,9 @@ impl Tcp {
         let listener = self.listeners.get_mut(id.index as usize).filter(|found| found.generation == id.generation)?;
         let next = listener.accept_queue.pop_front();
         listener.waits = next.is_none();
+        if let Some(conn) = next.and_then(|id| self.find_mut(id).ok()) {
+            conn.in_accept_queue = false;
+        }
         next
     }
 

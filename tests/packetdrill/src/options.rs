@@ -6,7 +6,7 @@ use stack::tcp::{ConnId, Keepalive, ListenOptions, State};
 
 use crate::adapter::{Call, Errno};
 use crate::info;
-use crate::settings::bytes_in_send_buffer;
+use crate::settings::{bytes_in_send_buffer, first_window, window_of_receive_buffer};
 use crate::socket::Kind;
 use crate::world::World;
 
@@ -39,13 +39,13 @@ impl Options {
         self.backlog = usize::try_from(backlog).unwrap_or(0) + 1;
     }
 
-    /// What of it the stack's listener has to know.
-    pub fn of_listener(&self) -> ListenOptions {
+    /// What of it the stack's listener has to know, on a device with this MSS.
+    pub fn of_listener(&self, mss: u16) -> ListenOptions {
         ListenOptions {
             backlog: self.backlog,
             nodelay: self.nodelay,
             max_segment: self.max_segment,
-            receive_buffer: self.receive_buffer,
+            receive_buffer: self.receive_buffer.map(|bytes| first_window(bytes, mss)),
             defer_accept: Duration::from_secs(u64::from(self.defer_accept)),
         }
     }
@@ -100,7 +100,7 @@ impl World {
             let _ = tcp.set_max_segment(id, size);
         }
         if let Some(bytes) = options.receive_buffer {
-            let _ = tcp.set_receive_buffer(id, bytes);
+            let _ = tcp.set_receive_buffer(id, window_of_receive_buffer(bytes));
         }
         if let Some(bytes) = options.send_buffer {
             let _ = tcp.set_send_buffer(now, id, bytes_in_send_buffer(2 * bytes, 1));
@@ -144,7 +144,10 @@ impl World {
         let (options, kind) = (*options, self.socket(fd)?.kind);
         match kind {
             Kind::Connection(conn) => self.set_on_connection(conn.id, level, name, &options),
-            Kind::Listener(id) => self.stack().tcp_mut().set_listen_options(id, options.of_listener()),
+            Kind::Listener(id) => {
+                let options = options.of_listener(self.mss());
+                self.stack().tcp_mut().set_listen_options(id, options);
+            }
             Kind::Fresh(_) => {}
         }
         Ok(())
@@ -157,7 +160,7 @@ impl World {
         // An option of a connection that is gone changes nothing.
         let _ = match (level, name) {
             (libc::SOL_SOCKET, libc::SO_RCVBUF) => {
-                tcp.set_receive_buffer(id, options.receive_buffer.unwrap_or_default())
+                tcp.set_receive_buffer(id, window_of_receive_buffer(options.receive_buffer.unwrap_or_default()))
             }
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
                 let buffer = options.send_buffer.unwrap_or_default().saturating_mul(2);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stack::tcp::{CongestionControl, Ecn, TcpConfig};
 
-/// What `--so_flags` tells: `local=ADDRESS/PREFIX;mtu=BYTES`.
+/// What `--so_flags` tells: `local=ADDRESS/PREFIX;mtu=BYTES`, and `mss=BYTES` if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags {
     /// The stack's address.
@@ -14,11 +14,13 @@ pub struct Flags {
     pub prefix: u8,
     /// The device's MTU.
     pub mtu: u16,
+    /// What the pieces are of which a packet from the device is put together, if it is (`--mss`).
+    pub piece: Option<u16>,
 }
 
 impl Default for Flags {
     fn default() -> Self {
-        Flags { local: IpAddr::from([192, 168, 0, 1]), prefix: 16, mtu: 1500 }
+        Flags { local: IpAddr::from([192, 168, 0, 1]), prefix: 16, mtu: 1500, piece: None }
     }
 }
 
@@ -38,10 +40,16 @@ impl Flags {
                     }
                 }
                 "mtu" => flags.mtu = value.trim().parse().unwrap_or(flags.mtu),
+                "mss" => flags.piece = value.trim().parse().ok(),
                 _ => {}
             }
         }
         flags
+    }
+
+    /// The MSS of the device.
+    pub fn mss(&self) -> u16 {
+        self.mtu.saturating_sub(if self.local.is_ipv4() { 40 } else { 60 })
     }
 }
 
@@ -67,6 +75,19 @@ pub const fn window_of_buffer(bytes: u32) -> u32 {
     bytes / 2
 }
 
+/// What Linux keeps of SO_RCVBUF for the head of a packet at least (`struct sk_buff`), after it has doubled it.
+const PACKET_HEAD: u32 = 256;
+
+/// The window of a connection with an SO_RCVBUF of `bytes`.
+pub const fn window_of_receive_buffer(bytes: u32) -> u32 {
+    window_of_buffer((2 * bytes).saturating_sub(PACKET_HEAD))
+}
+
+/// The window that Linux's SYN,ACK tells with an SO_RCVBUF of `bytes`: full segments.
+pub fn first_window(bytes: u32, mss: u16) -> u32 {
+    if bytes > mss.into() { bytes - bytes % u32::from(mss.max(1)) } else { bytes }
+}
+
 /// What of a send buffer of this size is bytes: the rest is overhead in Linux, which fills whole
 /// segments.
 pub fn bytes_in_send_buffer(buffer: u32, segment: u32) -> u32 {
@@ -77,6 +98,20 @@ pub fn bytes_in_send_buffer(buffer: u32, segment: u32) -> u32 {
 /// Segments that Linux puts into one packet for the device at least, and at most while the rate is low.
 pub fn segments_together() -> u16 {
     number("tcp_min_tso_segs").and_then(|count| u16::try_from(count).ok()).unwrap_or(2).clamp(1, 40)
+}
+
+/// Packet size from which connections search for what their path takes, if they do from the beginning.
+fn searched_mtu() -> Option<u16> {
+    let payload = number("tcp_base_mss").filter(|_| number("tcp_mtu_probing") == Some(2))?;
+    u16::try_from(payload + 40).ok()
+}
+
+/// The MTU of the route to one host, if this namespace has such a one that says (`advmss`).
+pub fn route_mtu() -> Option<u16> {
+    let table = std::fs::read_to_string("/proc/net/route").ok()?;
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let host = rows.into_iter().find(|row| row.get(7) == Some(&"FFFFFFFF"))?;
+    host.get(8)?.parse().ok().filter(|mtu| *mtu > 0)
 }
 
 /// The script's congestion control. CUBIC stands for every other: a namespace may be refused the one
@@ -106,11 +141,13 @@ pub fn tcp_config() -> TcpConfig {
         max_receive,
         initial_send,
         max_send,
+        search_mtu_from: searched_mtu(),
         syn_retries: number("tcp_syn_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(6),
         syn_ack_retries: number("tcp_synack_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(5),
         min_burst: segments_together().into(),
         slow_start_after_idle: on("tcp_slow_start_after_idle", true),
         fin_wait_2: Duration::from_secs(number("tcp_fin_timeout").unwrap_or(60)),
+        challenge_interval: Duration::from_millis(number("tcp_invalid_ratelimit").unwrap_or(500)),
         flow_events: false,
         ..defaults
     }
@@ -123,8 +160,8 @@ mod tests {
     /// What the runner passes is understood.
     #[test]
     fn flags_are_read() {
-        let flags = Flags::parse("local=10.1.2.3/24;remote=192.0.2.0/24;mtu=1400");
-        assert_eq!(flags, Flags { local: IpAddr::from([10, 1, 2, 3]), prefix: 24, mtu: 1400 });
+        let flags = Flags::parse("local=10.1.2.3/24;remote=192.0.2.0/24;mtu=1400;mss=1000");
+        assert_eq!(flags, Flags { local: IpAddr::from([10, 1, 2, 3]), prefix: 24, mtu: 1400, piece: Some(1000) });
         assert_eq!(Flags::parse("nonsense"), Flags::default());
     }
 }

@@ -117,10 +117,11 @@ impl World {
 
     /// `listen`.
     pub fn listen(&mut self, fd: i32, backlog: i32) -> Call<()> {
+        let mss = self.mss();
         let socket = self.socket(fd)?;
         let Kind::Fresh(Some(local)) = socket.kind else { return Err(INVALID) };
         socket.options.set_backlog(backlog);
-        let options = socket.options.of_listener();
+        let options = socket.options.of_listener(mss);
         let address = Some(local.ip()).filter(|address| !address.is_unspecified());
         let id = self.stack().tcp_mut().listen(address, local.port(), options);
         let id = id.map_err(|_| Errno(libc::EADDRINUSE))?;

@@ -12,7 +12,7 @@ use crate::settings::Flags;
 const SERVER: ([u8; 4], u16) = ([192, 168, 0, 1], 8080);
 
 fn adapter(local: [u8; 4]) -> Adapter {
-    Adapter::new(Flags { local: local.into(), prefix: 16, mtu: 1500 })
+    Adapter::new(Flags { local: local.into(), prefix: 16, ..Flags::default() })
 }
 
 /// Carries over what has left `from`; says how many packets.

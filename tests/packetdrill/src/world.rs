@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use stack::home::Kind;
+use stack::packet::SegmentKind;
 use stack::route::{Link, Route};
-use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Stack, Transmit};
+use stack::{Checksum, Config, Egress, Instant, LinkId, Packet, Segmentation, Stack, Transmit};
 
 use crate::device;
 use crate::epoll::Epoll;
@@ -55,6 +56,11 @@ impl Egress for Device<'_> {
     }
 }
 
+/// The device as the stack sees it: how much goes at once is the stack's own to say.
+fn link(mtu: u16) -> Link {
+    Link { id: LINK, name: "packetdrill".into(), mtu, max_super: u16::MAX }
+}
+
 impl World {
     /// A world in which nothing has happened.
     pub fn new(flags: Flags) -> Self {
@@ -80,11 +86,7 @@ impl World {
             let config = Config { tcp: settings::tcp_config(), ..Config::default() };
             let mut stack = Box::new(Stack::new(config, 0x5eed));
             stack.home_mut().add(flags.local, flags.prefix, Kind::Link);
-            // As many segments together as Linux has at a low rate; the device takes them apart.
-            let headers = if flags.local.is_ipv4() { 40 } else { 60 };
-            let max_super = flags.mtu.saturating_sub(headers).saturating_mul(settings::segments_together()) + headers;
-            let link = Link { id: LINK, name: "packetdrill".into(), mtu: flags.mtu, max_super };
-            stack.routes_mut().add_link(link);
+            stack.routes_mut().add_link(link(flags.mtu));
             stack.routes_mut().replace(Route::default_for(flags.local, LINK, None));
             stack
         })
@@ -95,9 +97,18 @@ impl World {
         self.flags.local
     }
 
+    /// The MSS of the device.
+    pub fn mss(&self) -> u16 {
+        self.flags.mss()
+    }
+
     /// Lets everything leave that is ready, and tells the epoll instances what has happened.
     pub fn pump(&mut self) {
-        let World { stack: Some(stack), now, sent, .. } = self else { return };
+        let World { stack: Some(stack), flags, now, sent, .. } = self else { return };
+        let mtu = settings::route_mtu().map_or(flags.mtu, |mtu| mtu.min(flags.mtu));
+        if stack.routes_mut().links().iter().any(|link| link.mtu != mtu) {
+            stack.routes_mut().add_link(link(mtu));
+        }
         while stack.poll_transmit(*now, &mut Device { now: *now, sent }, BUDGET) {}
         // Sockets are asked for their state; the events say no more.
         while stack.tcp_mut().poll_event().is_some() {}
@@ -109,8 +120,32 @@ impl World {
         let now = self.now;
         let mut packet = Packet::copy_of(bytes);
         packet.offload.checksum = Checksum::Unverified;
+        packet.offload.segmentation = self.piece_of(bytes);
         self.stack().receive(now, LINK, packet);
         self.pump();
+        self.tell_counters();
+    }
+
+    /// What a TCP packet from the device is put together of (GRO), as packetdrill tells the kernel's device.
+    fn piece_of(&self, packet: &[u8]) -> Option<Segmentation> {
+        let (at, kind) = match packet.first()? >> 4 {
+            4 => (9, SegmentKind::TcpV4),
+            _ => (6, SegmentKind::TcpV6),
+        };
+        let tcp = packet.get(at).is_some_and(|protocol| i32::from(*protocol) == libc::IPPROTO_TCP);
+        self.flags.piece.filter(|_| tcp).map(|size| Segmentation { kind, size })
+    }
+
+    /// Writes TCP's counters where `nstat` looks for them, if the environment says where that is.
+    fn tell_counters(&mut self) {
+        let Some(file) = std::env::var_os("PROC_NET_NETSTAT") else { return };
+        let (mut names, mut values) = ("TcpExt:".to_owned(), "TcpExt:".to_owned());
+        for (name, value) in self.stack().tcp().counters().iter() {
+            names += &format!(" {name}");
+            values += &format!(" {value}");
+        }
+        // A script that asks for counters and finds none says so itself.
+        let _ = std::fs::write(file, format!("{names}\n{values}\n"));
     }
 
     /// The next packet that has left.

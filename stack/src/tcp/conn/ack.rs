@@ -143,7 +143,7 @@ impl Connection {
                 delivered.unneeded = recovery.undo.as_mut().is_some_and(|undo| undo.duplicate(*first));
             }
         }
-        let mut arrivals = rack.arrivals();
+        let rack_rtt = rack.rtt();
         let mut oldest = None;
         let mut repaired = false;
         let mut original = false;
@@ -154,7 +154,7 @@ impl Connection {
             // RFC 8985, 6.2, step 2: the echo tells which transmission this answers.
             let echo_is_older =
                 echo.is_some_and(|echo| SeqNum(echo).before(SeqNum(TimestampState::clock(offset, record.sent_at))));
-            rack.delivered(now, record, rtt, echo_is_older, &mut arrivals);
+            rack.delivered(now, record, rtt, echo_is_older, rack_rtt);
             congestion.arrived(now, record.len(), record.state, record.sent_at);
             let age = now.since(record.sent_at);
             if !record.retransmitted {

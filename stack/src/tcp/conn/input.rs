@@ -12,9 +12,6 @@ use crate::tcp::piece::Memory;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
-/// One challenge ACK in this time for a connection (RFC 5961, section 7). There is no limit over
-/// all connections: it could be read from outside (CVE-2016-5696).
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 /// RFC 7323, 5.5: a timestamp older than this says nothing.
 const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
 
@@ -182,6 +179,7 @@ impl Connection {
             if segment.payload_len() > 0 && end.before_eq(self.rcv.nxt) {
                 self.report_duplicate(segment.seq, end, cx);
             }
+            cx.counters.beyond_window += u64::from(segment.seq.after(self.receive_edge()));
             self.answer_unacceptable(now, segment, cx);
             return Some(packet);
         }
@@ -302,9 +300,10 @@ impl Connection {
         }
     }
 
-    /// RFC 5961: a challenge ACK.
+    /// RFC 5961: a challenge ACK. Section 7 bounds them, for each connection: a bound over all of them could
+    /// be read from outside (CVE-2016-5696).
     fn challenge(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if self.challenged.is_some_and(|at| now.since(at) < CHALLENGE_INTERVAL) {
+        if self.challenged.is_some_and(|at| now.since(at) < cx.config.challenge_interval) {
             return;
         }
         self.challenged = Some(now);

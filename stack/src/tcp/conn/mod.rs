@@ -225,6 +225,8 @@ pub(super) struct Connection {
     pub(super) passive: bool,
     /// An application, or an accept queue, holds the handle.
     pub(super) held: bool,
+    /// No application has it yet: it waits in its listener's accept queue.
+    pub(super) in_accept_queue: bool,
     /// In the queue of connections with something to send.
     pub(super) queued: bool,
     /// No longer in the demultiplexer: closed, or its TIME_WAIT record has taken over.
@@ -287,6 +289,7 @@ impl Connection {
             instance: iss.0,
             passive: false,
             held: true,
+            in_accept_queue: false,
             queued: false,
             detached: false,
             waits: Waits::default(),
@@ -320,7 +323,8 @@ impl Connection {
                 edge: SeqNum(0),
                 shift: if config.window_scaling { config.receive_shift() } else { 0 },
                 acked: SeqNum(0),
-                mss,
+                // None was seen yet; less than what IPv6 has at least, as in Linux.
+                mss: DEFAULT_MSS_V4.into(),
                 advertised_mss: default_mss,
                 fin: None,
                 dsack: None,
@@ -388,6 +392,7 @@ impl Connection {
         conn.state = State::Established;
         conn.instance = record.irs.0;
         conn.passive = true;
+        conn.in_accept_queue = true;
         conn.snd.una = record.iss + 1;
         conn.snd.nxt = record.iss + 1;
         conn.rcv.irs = record.irs;

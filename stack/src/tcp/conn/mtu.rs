@@ -32,6 +32,8 @@ const PLATEAUS: [u16; 9] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 508, M
 pub(super) struct Search {
     /// A router's claim that is to prove itself by a timeout (RFC 5927, section 7.2).
     claim: Option<u16>,
+    /// What is taken to arrive until more has (RFC 4821, section 7.1: search_low), if that is not what goes.
+    low: Option<u16>,
     /// The smallest packet that is known not to arrive.
     too_big: u16,
     /// A probe that is out: its place in sequence space and its size as a packet.
@@ -88,7 +90,16 @@ impl Connection {
 
     fn search(&mut self, now: Instant) -> &mut Search {
         let again = now + RAISE;
-        self.mtu.get_or_insert_with(|| Box::new(Search { claim: None, too_big: u16::MAX, probe: None, again }))
+        self.mtu
+            .get_or_insert_with(|| Box::new(Search { claim: None, low: None, too_big: u16::MAX, probe: None, again }))
+    }
+
+    /// RFC 4821, section 7.2: the connection searches from the beginning, whatever its link takes later.
+    pub(super) fn begin_search(&mut self, now: Instant, path: &Path, low: u16) {
+        self.snd.path_mtu = path.mtu;
+        let search = self.search(now);
+        search.low = Some(low);
+        search.again = now;
     }
 
     /// What is in flight goes again in smaller pieces, without a change of the congestion window.
@@ -143,6 +154,7 @@ impl Connection {
         if let Some((_, size)) = search.probe.take_if(|(range, _)| una.after_eq(range.end)) {
             cx.counters.mtu_successes += 1;
             self.snd.path_mtu = size;
+            search.low = None;
             search.again = now;
         }
     }
@@ -167,20 +179,23 @@ impl Connection {
             return None;
         }
         let peer = self.snd.peer_mss.saturating_add(if self.local.is_ipv4() { 40 } else { 60 });
-        let low = self.snd.path_mtu;
         let search = self.mtu.as_mut()?;
         if search.probe.is_some() || now < search.again || search.claim.is_some() {
             return None;
         }
         let high = search.too_big.min(path.mtu.min(peer).saturating_add(1));
-        if high.saturating_sub(low) <= CLOSE_ENOUGH {
+        if high.saturating_sub(self.snd.path_mtu) <= CLOSE_ENOUGH {
             search.again = now + RAISE;
             // By then another path may take more.
             search.too_big = u16::MAX;
             return None;
         }
-        // The links' own sizes are where it most often ends: the first probe asks for all.
-        let size = if search.too_big > path.mtu.min(peer) { high - 1 } else { low + (high - low) / 2 };
+        let size = match search.low {
+            Some(low) => low.midpoint(high),
+            // The links' own sizes are where it most often ends: the first probe asks for all.
+            None if search.too_big > path.mtu.min(peer) => high - 1,
+            None => self.snd.path_mtu.midpoint(high),
+        };
         let payload = u32::from(size).saturating_sub(headers);
         (payload > self.snd.mss && sendable >= payload + 4 * self.snd.mss).then_some(payload)
     }

@@ -84,6 +84,11 @@ impl Connection {
         if self.state == State::SynSent {
             return Turn::Idle;
         }
+        if self.snd.path_mtu == u16::MAX
+            && let Some(low) = cx.config.search_mtu_from
+        {
+            self.begin_search(now, &path, low);
+        }
         let mut options = self.plain_options(now);
         if self.ack_due != AckDue::No || self.reassembly.is_some() {
             options.sack = self.sack_blocks();
@@ -374,7 +379,10 @@ impl Connection {
         if fin {
             segment.flags |= Flags::FIN;
         }
-        if text > 0 && range.start + text == data_end && (self.pushes() || probe) {
+        // RFC 9293, 3.9.1.2: the last of the data (MUST-61); and what fills the window, for the peer has to
+        // read before more can come (Linux: from half of the window on).
+        let last = range.start + text == data_end && (self.pushes() || probe);
+        if text > 0 && (last || range.start + text == self.snd.una + self.snd.wnd) {
             segment.flags |= Flags::PSH;
         }
         if text > 0 && !retransmission {
@@ -396,7 +404,9 @@ impl Connection {
             self.retransmitted(now, range);
         } else {
             cx.counters.out_segs += pieces;
-            self.sent(now, range, text, sizes, fin, cx);
+            // Minshall's variant of Nagle: a probe is no small segment.
+            let small = !mtu_probe && !text.is_multiple_of(sizes.mss);
+            self.sent(now, range, small.then_some(range.start + text), fin, cx);
             if mtu_probe {
                 self.mtu_probe_sent(range, sizes.headers);
             }
@@ -415,7 +425,8 @@ impl Connection {
         self.timers.tail_probe = Instant::FAR_FUTURE;
     }
 
-    fn sent(&mut self, now: Instant, range: SeqRange, text: u32, sizes: &Sizes, fin: bool, cx: &Context<'_>) {
+    /// New data has gone; `small_end`: the end of its last segment, if that is not full.
+    fn sent(&mut self, now: Instant, range: SeqRange, small_end: Option<SeqNum>, fin: bool, cx: &Context<'_>) {
         let state = self.congestion.sent(now, self.board.in_flight());
         self.board.sent(range.start, range.end, now, state);
         self.snd.nxt = range.end;
@@ -428,9 +439,7 @@ impl Connection {
         if fin {
             self.snd.fin = Fin::Sent;
         }
-        if !text.is_multiple_of(sizes.mss) {
-            self.snd.small_end = Some(range.start + text);
-        }
+        self.snd.small_end = small_end.or(self.snd.small_end);
         let received = self.rcv.nxt != self.rcv.irs + 1;
         if received && now.since(self.rcv.last_data) < cx.config.delayed_ack {
             self.interactive = true;

@@ -34,17 +34,23 @@ impl Connection {
         memory: &mut Memory<'_>,
     ) {
         let start = segment.seq.latest(self.rcv.nxt);
-        let whole = segment.seq + segment.payload_len();
-        // What goes beyond the window may be cut off (RFC 9293, 3.10.7.4). If nothing waits to be
-        // read there is room for it, and the peer need not send it again (as in Linux).
-        let fits = self.receive.len() == 0 && segment.seq.before_eq(self.rcv.nxt);
-        let end = if fits { whole } else { whole.earliest(self.receive_edge()) };
+        let end = segment.seq + segment.payload_len();
         if segment.seq.before(self.rcv.nxt) {
             // RFC 2883: part of it came before.
-            self.report_duplicate(segment.seq, self.rcv.nxt.earliest(segment.seq + segment.payload_len()), cx);
+            self.report_duplicate(segment.seq, self.rcv.nxt.earliest(end), cx);
         }
         if !start.before(end) {
-            // Beyond the window (a probe of a shut one), or all of it known: tell where we are.
+            // All of it is known: tell where we are.
+            self.ack_due = AckDue::Now;
+            memory.pool.give(packet);
+            return;
+        }
+        // RFC 9293, 3.10.7.4: what lies beyond the window may be cut off. As in Linux, it is taken all
+        // the same if nothing waits to be read, for then there is room and it need not come again;
+        // otherwise the segment is not taken at all. No peer that keeps to the window sends it.
+        let beyond = end.after(self.receive_edge());
+        if beyond && self.receive.len() > 0 {
+            cx.counters.beyond_window += 1;
             self.ack_due = AckDue::Now;
             memory.pool.give(packet);
             return;
@@ -75,7 +81,13 @@ impl Connection {
                 // RFC 5681, 4.2: at once while there is, or was, a gap.
                 self.ack_due = AckDue::Now;
             }
-            self.schedule_ack(now, segment.pieces, cx);
+            if beyond {
+                // RFC 9293, 3.8.6.3, wants every second segment of a stream acknowledged. This one has run
+                // into a shut window: until the application has read, nothing more can come (as in Linux).
+                self.delay_ack(now, cx);
+            } else {
+                self.schedule_ack(now, segment.pieces, cx);
+            }
         } else {
             cx.counters.ofo_queue += 1;
             let inserted = self.reassembly.get_or_insert_default().insert(start, packet, budget, memory);
@@ -83,6 +95,9 @@ impl Connection {
                 self.report_duplicate(duplicate.start, duplicate.end, cx);
             } else if !inserted.new {
                 cx.counters.ofo_drop += 1;
+            }
+            if inserted.new {
+                self.make_room_beyond_gap(end, cx);
             }
             if self.reassembly.as_ref().is_some_and(|queue| queue.is_empty()) {
                 self.reassembly = None;
@@ -137,6 +152,9 @@ impl Connection {
         }
         self.rcv.fin = None;
         self.rcv.nxt += 1;
+        // What is acknowledged now is all that the peer ever sends: a report of a duplicate, to which
+        // RFC 2883 obliges nobody, is of no use to it any more. Linux drops it too.
+        self.rcv.dsack = None;
         // Nothing came before it that the application would answer, or there is no window to tell.
         let alone = self.rcv.nxt == self.rcv.irs + 2 || self.receive_window() == 0;
         if self.state == State::Established && !alone {
@@ -159,7 +177,14 @@ impl Connection {
         let told = self.receive_window();
         let free = self.rcv.limit.saturating_sub(u32::try_from(self.receive.len()).unwrap_or(u32::MAX));
         let worthwhile = (self.rcv.limit / 2).min(self.rcv.mss);
-        let window = if free >= told.saturating_add(worthwhile) { free } else { told };
+        let window = if free < told.saturating_add(worthwhile) {
+            told
+        } else if self.rcv.shift == 0 && free > self.rcv.mss {
+            // In full segments where each byte can be told, as in Linux: the peer's last one is full.
+            free - free % self.rcv.mss
+        } else {
+            free
+        };
         // Rounding down may take back less than one unit of the scale (RFC 7323, 2.4).
         let field = u16::try_from(window >> self.rcv.shift).unwrap_or(u16::MAX);
         let edge = self.rcv.nxt + (u32::from(field) << self.rcv.shift);
@@ -204,6 +229,16 @@ impl Connection {
         }
         self.rcv.read = 0;
         self.rcv.read_since = now;
+    }
+
+    /// What comes behind a gap cannot be read before the gap is filled, a round trip later: the buffer is
+    /// to hold twice of it, as of what is read (RFC 9293, 3.8.6, leaves the window to the receiver). As
+    /// in Linux, not before an application has the connection.
+    fn make_room_beyond_gap(&mut self, end: SeqNum, cx: &Context<'_>) {
+        if !self.rcv.limit_fixed && !self.in_accept_queue {
+            let wanted = (end - self.rcv.nxt).saturating_mul(2).min(cx.config.max_receive);
+            self.rcv.limit = self.rcv.limit.max(wanted);
+        }
     }
 
     /// SACK blocks for the next acknowledgment: DSACK first (RFC 2883), then the latest ranges.

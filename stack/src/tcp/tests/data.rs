@@ -157,6 +157,24 @@ fn the_window_bounds_what_is_out() {
     }
 }
 
+/// RFC 9293, 3.9.1.2: the last of the data has PSH, and so has what fills the window.
+#[test]
+fn what_fills_the_window_is_pushed() {
+    let Served { mut host, id, mut peer, .. } = served(Options::default());
+    peer.window = 3000;
+    host.inject(peer.segment(ACK), &[]);
+    host.send(id, &pattern(5000)).unwrap();
+    let pushed = |sent: Vec<Sent>| sent.iter().map(|sent| sent.segment.flags.contains(Flags::PSH)).collect::<Vec<_>>();
+    assert_eq!(pushed(host.sent()), [false, false]);
+    peer.ack += 2 * MSS as u32;
+    peer.window = MSS as u16;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(pushed(host.sent()), [true], "the window is full");
+    peer.ack += MSS as u32;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(pushed(host.sent()), [true], "nothing is left");
+}
+
 /// RFC 9293, 3.8.6.1: a shut window is probed at growing intervals, for as long as the peer
 /// answers; when it opens, data flows.
 #[test]
@@ -207,7 +225,7 @@ fn silly_windows_are_not_filled() {
 }
 
 /// RFC 9293, 3.8.6.2.2: our window shuts as data waits, does not open by bits, and its opening is
-/// told. A probe of the shut window is answered.
+/// told, in full segments. A probe of the shut window is answered.
 #[test]
 fn our_window_opens_in_steps() {
     let config = TcpConfig { initial_receive: 20_000, max_receive: 20_000, ..TcpConfig::default() };
@@ -228,13 +246,31 @@ fn our_window_opens_in_steps() {
     host.tcp.recv(now, id, &mut buffer, &mut host.pool).unwrap();
     host.nothing();
     host.tcp.recv(now, id, &mut buffer, &mut host.pool).unwrap();
-    assert_eq!(host.one().segment.window, 2000);
+    assert_eq!(usize::from(host.one().segment.window), MSS);
     let mut got = 2000;
     while let Ok(data) = host.recv(id) {
         got += data.len();
     }
     assert_eq!(got, 20_000);
-    assert_eq!(host.one().segment.window, 20_000);
+    assert_eq!(usize::from(host.one().segment.window), 20_000 / MSS * MSS);
+}
+
+/// RFC 9293, 3.8.6.2.2: a buffer of less than two full segments opens by half of it.
+#[test]
+fn a_small_window_opens_by_halves() {
+    let config = TcpConfig { initial_receive: 1600, max_receive: 1600, ..TcpConfig::default() };
+    let Served { mut host, id, mut peer, .. } = served_by(config, Options::default());
+    for len in [MSS, 140] {
+        host.inject(peer.segment(ACK), &pattern(len));
+        peer.seq += len as u32;
+    }
+    assert_eq!(host.one().segment.window, 0);
+    let now = host.now;
+    let mut buffer = vec![0; 400];
+    for window in [None, Some(800), None] {
+        host.tcp.recv(now, id, &mut buffer, &mut host.pool).unwrap();
+        assert_eq!(host.sent().first().map(|sent| sent.segment.window), window);
+    }
 }
 
 /// A shut window still takes acknowledgments (RFC 9293, 3.10.7.4), from segments with data too.

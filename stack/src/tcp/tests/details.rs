@@ -119,29 +119,99 @@ fn slow_start_goes_on_while_half_of_the_window_is_used() {
     }
 }
 
+/// A connection with a receive buffer of 10000 bytes, for which `waiting` bytes wait to be read.
+fn buffered(waiting: usize) -> Served {
+    let (mut host, listener, mut peer) = serve(TcpConfig::default());
+    let options = ListenOptions { receive_buffer: Some(10_000), ..ListenOptions::default() };
+    host.tcp.set_listen_options(listener, options);
+    host.inject(peer.syn(), &[]);
+    peer.seq += 1;
+    peer.ack = host.one().segment.seq + 1;
+    host.inject(peer.segment(ACK), &pattern(waiting));
+    host.sent();
+    peer.seq += waiting as u32;
+    let id = host.tcp.accept(listener).unwrap();
+    Served { host, listener, id, peer }
+}
+
 /// RFC 9293, 3.10.7.4: what lies beyond the window may be cut off. With nothing waiting there is room
-/// for it, and it need not come again; otherwise it is cut.
+/// for it, and it need not come again; its acknowledgment waits for the reader (3.8.6.3), but not long.
 #[test]
 fn a_segment_beyond_the_window_is_taken_whole_if_nothing_waits() {
-    for (waiting, taken) in [(0usize, 20_000), (1000, 10_000)] {
-        let mut host = Host::new(TcpConfig::default());
-        let options = ListenOptions { receive_buffer: Some(10_000), ..ListenOptions::default() };
-        let listener = host.tcp.listen(None, 60, options).unwrap();
-        let mut peer = Peer::new(here(60), there(2000));
-        host.inject(peer.syn(), &[]);
+    let Served { mut host, mut peer, .. } = buffered(0);
+    host.inject(Segment { pieces: 20, ..peer.segment(ACK) }, &pattern(20_000));
+    host.nothing();
+    peer.seq += 20_000;
+    let left = host.wait(millis(50));
+    assert_eq!((left[0].0, left[0].1.segment.ack, left[0].1.segment.window), (millis(40), peer.seq, 0));
+    // Nor does the shut window keep the FIN out.
+    host.inject(peer.segment(FIN | ACK), &[]);
+    assert_eq!(host.one().segment.ack, peer.seq + 1);
+
+    let Served { mut host, id, mut peer, .. } = buffered(0);
+    host.inject(peer.segment(ACK), &pattern(20_000));
+    peer.seq += 20_000;
+    assert_eq!(host.recv(id).unwrap().len(), 20_000);
+    assert_eq!(host.one().segment.ack, peer.seq, "the reader opens the window");
+}
+
+/// RFC 9293, 3.10.7.4: with something waiting, it is not taken at all, FIN included; what the segment
+/// acknowledges is (table 6).
+#[test]
+fn a_segment_beyond_the_window_is_refused_if_something_waits() {
+    let Served { mut host, id, mut peer, .. } = buffered(1000);
+    host.send(id, b"data").unwrap();
+    host.one();
+    peer.ack += 4;
+    for offset in [0, 1000] {
+        let segment = Segment { seq: peer.seq + offset, ..peer.segment(FIN | ACK) };
+        host.inject(segment, &pattern(20_000));
+        let answer = host.one().segment;
+        assert_eq!((answer.ack, answer.window), (peer.seq, 9000));
+    }
+    assert_eq!(host.tcp.counters().beyond_window, 2);
+    let detail = host.tcp.detail(id).unwrap();
+    assert_eq!((detail.receive_queue, detail.send_queue, detail.state), (1000, 0, State::Established));
+    // The rest of the window is there for who keeps to it.
+    host.inject(Segment { pieces: 9, ..peer.segment(ACK) }, &pattern(9000));
+    assert_eq!(host.one().segment.ack, peer.seq + 9000);
+}
+
+/// RFC 9293, 3.8.6: what comes behind a gap makes room for more of it, once an application has the
+/// connection and unless it has said how much there is. What begins inside the window is reported
+/// whole (RFC 2018, section 4).
+#[test]
+fn a_gap_makes_room() {
+    for (accepted, fixed, room) in [(true, false, 62_000), (false, false, 20_000), (true, true, 20_000)] {
+        let (mut host, listener, mut peer) =
+            serve(TcpConfig { initial_receive: 20_000, max_receive: 100_000, ..TcpConfig::default() });
+        let mut syn = peer.syn();
+        syn.options.sack_permitted = true;
+        host.inject(syn, &[]);
         peer.seq += 1;
         peer.ack = host.one().segment.seq + 1;
-        let first = peer.seq;
-        host.inject(peer.segment(ACK), &pattern(waiting));
-        host.sent();
-        assert!(host.tcp.accept(listener).is_some());
-        peer.seq += waiting as u32;
-        host.inject(peer.segment(ACK), &pattern(20_000));
-        let answer = host.one().segment;
-        assert_eq!((answer.ack, answer.window), (first + taken, 0));
-        // Nor does the shut window keep the FIN out.
-        peer.seq = answer.ack;
-        host.inject(peer.segment(FIN | ACK), &[]);
-        assert_eq!(host.one().segment.ack, answer.ack + 1);
+        host.inject(peer.segment(ACK), &[]);
+        let mut id = accepted.then(|| host.tcp.accept(listener).unwrap());
+        if fixed {
+            host.tcp.set_receive_buffer(id.unwrap(), 20_000).unwrap();
+        }
+        host.inject(Segment { seq: peer.seq + 1000, ..peer.segment(ACK) }, &pattern(30_000));
+        let block = host.one().segment.options.sack.as_slice()[0];
+        assert_eq!((block.start - peer.seq, block.end - peer.seq), (1000, 31_000));
+        let id = id.get_or_insert_with(|| host.tcp.accept(listener).unwrap());
+        assert_eq!(host.tcp.detail(*id).unwrap().receive_buffer, room);
     }
+}
+
+/// RFC 2883 (section 4 has the reports of duplicates) obliges nobody to send one; with a FIN it would be for
+/// a peer that has sent everything and is told that it has arrived.
+#[test]
+fn a_fin_ends_reports_of_duplicates() {
+    let Served { mut host, mut peer, .. } = served(Options { sack_permitted: true, ..Options::default() });
+    host.inject(peer.segment(ACK), &pattern(1000));
+    host.sent();
+    host.inject(peer.segment(FIN | ACK), &pattern(1000));
+    peer.seq += 1001;
+    let answer = host.one().segment;
+    assert_eq!((answer.ack, answer.options.sack.as_slice().len()), (peer.seq, 0));
 }

@@ -1,4 +1,7 @@
 use super::network::{Faults, Network, exchange};
+use super::rack::Rack;
+use super::rtt::Rtt;
+use super::scoreboard::Scoreboard;
 use super::*;
 use crate::wire::tcp::SeqRange;
 
@@ -106,6 +109,18 @@ fn reordering_is_learnt() {
     assert_eq!(flying.host.tcp.counters().retrans_segs, before, "a quarter of an RTT is waited");
     let left = flying.host.wait(millis(40));
     assert!(left.iter().any(|(_, sent)| sent.segment.seq == flying.base + 3 * MSS));
+}
+
+/// RFC 8985, 5.2 and 6.2 (step 2), where one acknowledgment delivers a retransmission and, behind it, what was
+/// sent once: the last in the stream tells the RTT.
+#[test]
+fn the_last_in_the_stream_tells_the_rtt() {
+    let at = Instant::from_millis;
+    let (mut board, mut rack) = (Scoreboard::default(), Rack::default());
+    board.sent(SeqNum(0), SeqNum(2000), at(0), Default::default());
+    board.retransmitted(SeqRange { start: SeqNum(0), end: SeqNum(1000) }, at(10), Default::default());
+    board.acknowledge(SeqNum(2000), |record| rack.delivered(at(22), record, &Rtt::new(), false, millis(10)));
+    assert_eq!(rack.rtt(), millis(22));
 }
 
 /// RFC 5681, RFC 6582: without SACK three duplicates bring a fast retransmission; a partial

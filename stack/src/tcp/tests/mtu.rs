@@ -3,6 +3,7 @@
 
 use super::network::{Network, exchange};
 use super::*;
+use crate::wire::tcp::SeqRange;
 
 /// A transfer over a path whose hop takes less than the links; how long it took.
 fn through(hop: u16, tells: bool, size: usize) -> (Duration, TcpCounters, u64) {
@@ -125,5 +126,49 @@ fn ipv6_claims_have_a_floor() {
         let error = IcmpError::PacketTooBig { mtu };
         host.tcp.icmp_error(host.now, v6(1, 1000), v6(2, 80), peer.ack, error, &mut host.pool);
         assert_eq!(host.sent().iter().map(|sent| sent.payload.len()).max(), len);
+    }
+}
+
+/// RFC 4821, 7.2 and 7.3: a connection that searches from the beginning sends what its path took then, and
+/// probes for more from below it. The probe is no small segment, which the next would have to wait for.
+#[test]
+fn a_connection_may_search_from_the_beginning() {
+    for arrives in [true, false] {
+        let (mut host, listener, mut peer) = serve(TcpConfig { search_mtu_from: Some(552), ..TcpConfig::default() });
+        host.path = OnePath::new(640, 0);
+        let mut syn = peer.syn();
+        syn.options.sack_permitted = true;
+        host.inject(syn, &[]);
+        let answer = host.one().segment;
+        assert_eq!(answer.options.mss, Some(600));
+        peer.seq += 1;
+        peer.ack = answer.seq + 1;
+        host.inject(peer.segment(ACK), &[]);
+        host.nothing();
+        let id = host.tcp.accept(listener).unwrap();
+        host.path = OnePath::new(1500, 0);
+        host.send(id, &pattern(4000)).unwrap();
+        let sizes = |sent: Vec<Sent>| sent.iter().map(|sent| sent.payload.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(host.sent()), [986, 600, 600, 600, 600, 600, 14]);
+        host.now += millis(10);
+        if !arrives {
+            let mut ack = peer.segment(ACK);
+            ack.options.sack.push(SeqRange { start: peer.ack + 986, end: peer.ack + 4000 });
+            host.inject(ack, &[]);
+            // Its bytes go again in smaller pieces, and that says nothing of congestion (7.5).
+            assert_eq!(sizes(host.sent()), [600, 386]);
+            assert_eq!(host.tcp.counters().fast_recoveries, 0);
+            host.now += millis(10);
+        }
+        peer.ack += 4000;
+        host.inject(peer.segment(ACK), &[]);
+        host.send(id, &pattern(4000)).unwrap();
+        // From what has arrived to what the link takes, or to what has not.
+        let next = if arrives { vec![986, 986, 986, 986, 56] } else { vec![749, 600, 600, 600, 600, 600, 251] };
+        assert_eq!(sizes(host.sent()), next);
+        assert_eq!(
+            (host.tcp.counters().mtu_successes, host.tcp.counters().mtu_failures),
+            (arrives.into(), (!arrives).into())
+        );
     }
 }

@@ -64,22 +64,30 @@ fn a_rst_must_match_exactly() {
 }
 
 /// RFC 5961, 4.2 and 5.2: a SYN, or an ACK for what was never sent, is challenged, not obeyed; and
-/// not more often than twice a second.
+/// not more often than twice a second, or than is set (section 7).
 #[test]
 fn blind_segments_are_challenged_at_a_limited_rate() {
-    let Served { mut host, id, peer, .. } = served(Options::default());
+    let unbounded = TcpConfig { challenge_interval: Duration::ZERO, ..TcpConfig::default() };
+    for (config, again) in [(TcpConfig::default(), 0), (unbounded, 1)] {
+        blind_segments_are_challenged(config, again);
+    }
+}
+
+/// `again`: the answers to a segment that comes a second time at once.
+fn blind_segments_are_challenged(config: TcpConfig, again: usize) {
+    let Served { mut host, id, peer, .. } = served_by(config, Options::default());
     let syn = Segment { seq: peer.seq + 100, ..peer.segment(SYN) };
     let future = Segment { ack: peer.ack + 1, ..peer.segment(ACK) };
     let past = Segment { ack: peer.ack - 70_000, ..peer.segment(ACK) };
     for segment in [syn, future, past] {
-        for expected in [1, 0] {
+        for expected in [1, again] {
             host.inject(segment.clone(), &[]);
             let sent = host.sent();
             assert_eq!(sent.len(), expected, "{segment:?}");
         }
         host.wait(millis(500));
     }
-    assert_eq!(host.tcp.counters().challenge_acks, 3);
+    assert_eq!(host.tcp.counters().challenge_acks, 3 * (1 + again as u64));
     assert_eq!(host.tcp.state(id), Ok(State::Established));
 }
 

@@ -12,41 +12,55 @@ use crate::list::Script;
 /// How long a script may take in real time.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Prepares the namespace (`$1`: whether to make the device), then becomes packetdrill. The device is
-/// for the scripts' own commands on it; packetdrill makes it itself when it tests the kernel.
+/// for the scripts' own commands on it and on the route through it; packetdrill makes both itself when it
+/// tests the kernel.
 const PREPARE: &str = r#"
 device=$1; shift
 ip link set lo up
-[ "$device" = no ] || ip tuntap add tun0 mode tun
+if [ "$device" = yes ]; then
+    ip tuntap add tun0 mode tun
+    ip address add 192.168.0.1/16 dev tun0
+    ip link set tun0 up
+    ip route add 192.0.2.1 via 192.168.0.2 dev tun0
+fi
 while [ "$1" != -- ]; do sysctl -q "net.ipv4.$1" || exit 99; shift; done
 shift
 exec "$@"
 "#;
 /// The addresses of the kernel's own runner, and what the adapter has to know of them.
-const IPV4: [&str; 6] = [
+const IPV4: [&str; 5] = [
     "--ip_version=ipv4",
     "--local_ip=192.168.0.1",
     "--gateway_ip=192.168.0.1",
     "--netmask_ip=255.255.0.0",
     "--remote_ip=192.0.2.1",
-    "--so_flags=local=192.168.0.1/16;mtu=1500",
 ];
+const IPV4_FLAGS: &str = "local=192.168.0.1/16;mtu=1500";
 /// The same for IPv6, with room for the larger header so that an MSS is what it is with IPv4.
-const IPV6: [&str; 6] = [
+const IPV6: [&str; 5] = [
     "--ip_version=ipv6",
     "--mtu=1520",
     "--local_ip=fd3d:0a0b:17d6::1",
     "--gateway_ip=fd3d:0a0b:17d6:8888::1",
     "--remote_ip=fd3d:fa7b:d17d::1",
-    "--so_flags=local=fd3d:0a0b:17d6::1/64;mtu=1520",
 ];
+const IPV6_FLAGS: &str = "local=fd3d:0a0b:17d6::1/64;mtu=1520";
 
 /// The scale that scripts with a receive buffer of their own expect.
 const SCALE: u32 = 6;
 
-/// A script's copy, gone when it has run.
-struct Copied(PathBuf);
+/// A file that is there while a script runs.
+struct Temporary(PathBuf);
 
-impl Drop for Copied {
+impl Temporary {
+    /// One for this script that nobody else has.
+    fn new(script: &Script, suffix: &str) -> Temporary {
+        let name = format!("conformance-{}-{}.{suffix}", std::process::id(), script.name);
+        Temporary(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
         // Nothing can be done about a file that stays.
         let _ = std::fs::remove_file(&self.0);
@@ -85,8 +99,9 @@ impl Runner {
             return Ok(Outcome::Missing);
         };
         let rescaled = self.rescaled(script, &file)?;
-        let mut child =
-            self.command(script, rescaled.as_ref().map_or(&file, |copy| &copy.0))?.spawn().context("unshare")?;
+        let counters = Temporary::new(script, "netstat");
+        let mut command = self.command(script, rescaled.as_ref().map_or(&file, |copy| &copy.0), &counters.0)?;
+        let mut child = command.spawn().context("unshare")?;
         let started = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {
@@ -107,7 +122,7 @@ impl Runner {
 
     /// What the kernel is asked instead, if the script takes a small receive buffer for granted and this
     /// host's `net.core.rmem_max`, which no namespace can change, makes the kernel's scale a larger one.
-    fn rescaled(&self, script: &Script, file: &Path) -> Result<Option<Copied>> {
+    fn rescaled(&self, script: &Script, file: &Path) -> Result<Option<Temporary>> {
         if matches!(self.target, Target::Stack(_)) || script.sysctl.iter().all(|(name, _)| name != "tcp_rmem") {
             return Ok(None);
         }
@@ -117,12 +132,12 @@ impl Runner {
             return Ok(None);
         }
         let text = std::fs::read_to_string(file)?.replace(&format!("wscale {SCALE}>"), &format!("wscale {scale}>"));
-        let copy = std::env::temp_dir().join(format!("conformance-{}-{}.pkt", std::process::id(), script.name));
-        std::fs::write(&copy, text)?;
-        Ok(Some(Copied(copy)))
+        let copy = Temporary::new(script, "pkt");
+        std::fs::write(&copy.0, text)?;
+        Ok(Some(copy))
     }
 
-    fn command(&self, script: &Script, file: &Path) -> Result<Command> {
+    fn command(&self, script: &Script, file: &Path, counters: &Path) -> Result<Command> {
         let folder = file.parent().context("no folder")?;
         let name = file.file_name().context("no name")?;
         let mut command = Command::new("unshare");
@@ -138,16 +153,28 @@ impl Runner {
         if let Target::Stack(library) = &self.target {
             // Assertions on TCP_INFO come by `getsockopt` of the C library.
             command.arg("env").arg(format!("LD_PRELOAD={}", library.display()));
+            // `nstat` is to read the stack's counters, not the kernel's.
+            command.arg(format!("PROC_NET_NETSTAT={}", counters.display()));
         }
         command.arg(&self.program).args(if self.ipv6 { IPV6 } else { IPV4 });
         if let Target::Stack(library) = &self.target {
             command.arg(format!("--so_filename={}", library.display()));
+            let flags = if self.ipv6 { IPV6_FLAGS } else { IPV4_FLAGS };
+            command.arg(format!("--so_flags={flags}{}", piece(file)?));
         }
         command.args(&script.arguments);
         command.arg(name).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Ok(command)
     }
+}
+
+/// The flag for a script that lets the device put packets together (`--mss`): packetdrill itself tells
+/// nobody but the kernel.
+fn piece(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)?;
+    let size = text.lines().find_map(|line| line.strip_prefix("--mss="));
+    Ok(size.map_or(String::new(), |size| format!(";mss={}", size.trim())))
 }
 
 /// What packetdrill says; `sysctl` that a namespace does not allow says nothing of TCP.
