@@ -151,9 +151,9 @@ fn share(link: &Link, what: &str, sources: [Source; 2]) -> f64 {
 }
 
 /// Two flows of ours share a bottleneck of 50 Mbit/s, with a queue of the bandwidth-delay product,
-/// within 60:40, as two of the kernel's do. One of ours beside one of the kernel's is to do so too
-/// and does not yet: it gets a little more than a third, for it is hit at twice as many overflows
-/// of the queue. What is asserted is that neither starves the other.
+/// within 60:40, as two of the kernel's do. One of ours beside one of the kernel's got 38 to 43 % in the
+/// median of three on an idle machine: it is hit at four overflows of the queue where the kernel's is hit
+/// at three. What is asserted leaves chance a little more.
 #[test]
 fn flows_share_a_bottleneck() {
     let lab = Lab::up("impaired.ron");
@@ -164,7 +164,7 @@ fn flows_share_a_bottleneck() {
     let two = shares("two of ours", [ours, ours]);
     assert!((40.0..=60.0).contains(&two), "two of ours: {two:.0} %");
     let beside = shares("ours beside the kernel's", [ours, theirs]);
-    assert!((20.0..=60.0).contains(&beside), "ours beside the kernel's: {beside:.0} %");
+    assert!((34.0..=60.0).contains(&beside), "ours beside the kernel's: {beside:.0} %");
 }
 
 /// An uneven path: all kinds of faults at once, and a hop that takes less than the links.

@@ -32,7 +32,7 @@
 //! | CUBIC (RFC 9438), HyStart++ (RFC 9406), NewReno (RFC 5681, RFC 6582) | `congestion/` | `congestion/tests.rs`, `paths.rs` | |
 //! | BBR (draft-cardwell-iccrg-bbr-congestion-control) | `congestion/bbr.rs` | `bbr_bears_random_loss`, `bbr_keeps_the_queue_short` | version 1; off by default, as its fairness is disputed |
 //! | ECN (RFC 3168) | `conn/ecn.rs` | `ecn.rs` | not AccECN (a draft while this was written) |
-//! | Pacing | `rate.rs`, `congestion/bbr.rs` | `bbr_keeps_the_queue_short` | loss-based control sends by its window |
+//! | Pacing | `conn/output.rs`, `congestion/bbr.rs` | `bbr_keeps_the_queue_short`, `a_window_goes_evenly` | loss-based control: in congestion avoidance, where the path is longer than a LAN's |
 //! | Delayed ACK, Nagle, silly windows, zero-window probes (RFC 9293, 3.7.4 and 3.8.6) | `conn/output.rs`, `conn/nagle.rs`, `conn/timers.rs` | `data.rs` | |
 //! | Keepalive (RFC 9293, 3.8.4), user timeout (RFC 5482) | `conn/timers.rs` | `timers.rs` | the timeout is not told to the peer |
 //! | TIME_WAIT in a small record (RFC 1337, RFC 6191) | `time_wait.rs` | `close.rs` | |

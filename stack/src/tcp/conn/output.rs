@@ -208,9 +208,23 @@ impl Connection {
         self.choose_new(now, in_flight, sizes, cx)
     }
 
+    /// Bytes per second at which to send; `None`: as the window allows. In congestion avoidance on a path
+    /// that is not a LAN's the window goes evenly, a little faster than it is acknowledged so that it may
+    /// grow (Linux: 120 %): bursts overflow queues that others fill too. Slow start has its
+    /// acknowledgments for a clock, recovery PRR.
+    fn pacing_rate(&self) -> Option<u64> {
+        if self.congestion.models_path() {
+            return self.congestion.pacing_rate();
+        }
+        let avoids = !self.congestion.in_slow_start() && self.recovery.is_open();
+        let rtt = self.rtt.smoothed().filter(|rtt| avoids && *rtt > LAN_RTT)?;
+        let a_second = u64::from(self.congestion.window()) * 1_200_000_000;
+        Some(a_second / u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Whether the pace keeps back what could go; then a timer tells when it may.
     fn is_paced(&mut self, now: Instant) -> bool {
-        if self.congestion.pacing_rate().is_none() {
+        if self.pacing_rate().is_none() {
             self.snd.paced_until = now;
             return false;
         }
@@ -223,7 +237,7 @@ impl Connection {
 
     /// `bytes` went: the pace allows the next after the time that they take.
     fn pace(&mut self, now: Instant, bytes: u32) {
-        if let Some(rate) = self.congestion.pacing_rate() {
+        if let Some(rate) = self.pacing_rate() {
             let nanos = u64::from(bytes).saturating_mul(1_000_000_000) / rate.max(1);
             // What a late timer has missed is made up for.
             let missed = now.since(self.snd.paced_until).min(PACING_SLACK);

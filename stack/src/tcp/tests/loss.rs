@@ -175,8 +175,8 @@ fn a_repaired_hole_gives_no_rtt() {
     flying.host.now += millis(150);
     assert!(!flying.ack(12, &[]).is_empty());
     let out = flying.host.wait(millis(600));
-    let first = out.first().map(|(at, _)| at.as_millis());
-    assert_eq!(first, Some(250), "SRTT is 50 ms still");
+    let again = out.iter().find(|(_, sent)| (sent.segment.seq - flying.base) / MSS == 12);
+    assert_eq!(again.map(|(at, _)| at.as_millis()), Some(250), "SRTT is 50 ms still");
 }
 
 /// RFC 8985, 7.2: one segment alone may wait for a delayed acknowledgment; it is not probed early.
@@ -285,4 +285,21 @@ fn throughput_under_loss_is_what_the_rate_allows() {
         // 1 MB at 1.2 * 1448 / (0.02 s * sqrt(0.02)) is 1.63 s.
         assert!(total / 8 < millis(3 * 1630), "{:?}", total / 8);
     }
+}
+
+/// RFC 5681, 3.1; RFC 9438, 4.1: in congestion avoidance the window goes evenly over a round trip, though one
+/// acknowledgment makes room for all of it; what a LAN's round trip allows goes at once.
+#[test]
+fn a_window_goes_evenly() {
+    let mut flying = flying(true, false);
+    (1..5).for_each(|seen| drop(flying.ack(0, &[(1, seen + 1)])));
+    let out = flying.numbers().len();
+    assert_eq!(out, 0, "recovery is PRR's");
+    flying.host.now += millis(50);
+    let at_once = flying.ack(12, &[]).len();
+    let later = flying.host.wait(millis(45));
+    let all = at_once + later.len();
+    assert!(all >= 6 && at_once <= 2, "{at_once} of {all} at once");
+    let gaps: Vec<_> = later.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect();
+    assert!(gaps.iter().all(|gap| (3..=10).contains(gap)), "{gaps:?}");
 }
