@@ -208,6 +208,7 @@ impl World {
                 ("repaired by the audit", counters.repaired),
                 ("unknown message", counters.unknown),
                 ("stale message", counters.stale),
+                ("excused a silence", counters.excused),
             ] {
                 *self.coverage.entry(format!("branch: {name}")).or_default() += count;
             }
@@ -529,7 +530,6 @@ impl World {
                 }
                 Output::Doubt(xcf) => {
                     if self.sites.get(layout::index(xcf)).is_some_and(|site| site.starves) {
-                        self.cover("fault: starvation");
                         starving.push(xcf);
                     }
                 }

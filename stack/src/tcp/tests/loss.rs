@@ -288,7 +288,7 @@ fn throughput_under_loss_is_what_the_rate_allows() {
 }
 
 /// RFC 5681, 3.1; RFC 9438, 4.1: in congestion avoidance the window goes evenly over a round trip, though one
-/// acknowledgment makes room for all of it; what a LAN's round trip allows goes at once.
+/// acknowledgment makes room for all of it.
 #[test]
 fn a_window_goes_evenly() {
     let mut flying = flying(true, false);
