@@ -99,6 +99,8 @@ pub struct TcpConfig {
     pub initial_window: u32,
     /// Segments that may go at once however low the rate is (Linux: `tcp_min_tso_segs`).
     pub min_burst: u32,
+    /// Whether loss-based control sends evenly in congestion avoidance (Linux leaves that to its `fq`).
+    pub pacing: bool,
     /// Whether a connection that was idle for longer than RTO starts over (RFC 5681, 4.1).
     pub slow_start_after_idle: bool,
     /// RTO before the first RTT sample (RFC 6298, 2.1).
@@ -162,6 +164,7 @@ impl Default for TcpConfig {
             search_mtu_from: None,
             initial_window: 10,
             min_burst: 2,
+            pacing: true,
             slow_start_after_idle: true,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),

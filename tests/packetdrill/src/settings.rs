@@ -145,6 +145,8 @@ pub fn tcp_config() -> TcpConfig {
         syn_retries: number("tcp_syn_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(6),
         syn_ack_retries: number("tcp_synack_retries").and_then(|count| u8::try_from(count).ok()).unwrap_or(5),
         min_burst: segments_together().into(),
+        // The scripts' device has the queue pfifo, which paces nothing.
+        pacing: false,
         slow_start_after_idle: on("tcp_slow_start_after_idle", true),
         fin_wait_2: Duration::from_secs(number("tcp_fin_timeout").unwrap_or(60)),
         challenge_interval: Duration::from_millis(number("tcp_invalid_ratelimit").unwrap_or(500)),

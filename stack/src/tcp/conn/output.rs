@@ -181,7 +181,7 @@ impl Connection {
     /// Which bytes go now: lost ones first, then new ones.
     fn choose(&mut self, now: Instant, sizes: &Sizes, cx: &mut Context<'_>) -> Option<Data> {
         let in_flight = self.in_flight();
-        if self.snd.paced_until > now && self.is_paced(now) {
+        if self.snd.paced_until > now && self.is_paced(now, cx) {
             return None;
         }
         if let Forward::Trying(left @ 1..) = self.recovery.forward {
@@ -212,19 +212,19 @@ impl Connection {
     /// that is not a LAN's the window goes evenly, a little faster than it is acknowledged so that it may
     /// grow (Linux: 120 %): bursts overflow queues that others fill too. Slow start has its
     /// acknowledgments for a clock, recovery PRR.
-    fn pacing_rate(&self) -> Option<u64> {
+    fn pacing_rate(&self, cx: &Context<'_>) -> Option<u64> {
         if self.congestion.models_path() {
             return self.congestion.pacing_rate();
         }
-        let avoids = !self.congestion.in_slow_start() && self.recovery.is_open();
+        let avoids = cx.config.pacing && !self.congestion.in_slow_start() && self.recovery.is_open();
         let rtt = self.rtt.smoothed().filter(|rtt| avoids && *rtt > LAN_RTT)?;
         let a_second = u64::from(self.congestion.window()) * 1_200_000_000;
         Some(a_second / u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Whether the pace keeps back what could go; then a timer tells when it may.
-    fn is_paced(&mut self, now: Instant) -> bool {
-        if self.pacing_rate().is_none() {
+    fn is_paced(&mut self, now: Instant, cx: &Context<'_>) -> bool {
+        if self.pacing_rate(cx).is_none() {
             self.snd.paced_until = now;
             return false;
         }
@@ -236,8 +236,8 @@ impl Connection {
     }
 
     /// `bytes` went: the pace allows the next after the time that they take.
-    fn pace(&mut self, now: Instant, bytes: u32) {
-        if let Some(rate) = self.pacing_rate() {
+    fn pace(&mut self, now: Instant, bytes: u32, cx: &Context<'_>) {
+        if let Some(rate) = self.pacing_rate(cx) {
             let nanos = u64::from(bytes).saturating_mul(1_000_000_000) / rate.max(1);
             // What a late timer has missed is made up for.
             let missed = now.since(self.snd.paced_until).min(PACING_SLACK);
@@ -411,7 +411,7 @@ impl Connection {
             segment.flags |= Flags::PSH;
         }
         transmit(&segment, slices.as_slice(), piece, path, out);
-        self.pace(now, text);
+        self.pace(now, text, cx);
         let pieces = u64::from(text.div_ceil(sizes.mss).max(1));
         if retransmission {
             cx.counters.retrans_segs += pieces;
