@@ -59,7 +59,8 @@ impl Vipa {
             if dvipa.advertised {
                 self.actions.push_back(Action::Withdraw { address });
             }
-            if dvipa.held > 0 {
+            // Even if none is known: a SYN that was held may be on its way to this stack's TCP.
+            if dvipa.held > 0 || dvipa.home.is_some() {
                 self.actions.push_back(Action::Break(Broken::All(address)));
             }
             if dvipa.home.is_some() {

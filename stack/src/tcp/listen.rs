@@ -350,6 +350,12 @@ impl SynTable {
         Some(record)
     }
 
+    /// The records whose own and other end `which` says yes to.
+    pub(super) fn between(&self, which: impl Fn(SocketAddr, SocketAddr) -> bool) -> Vec<u32> {
+        let chosen = self.records.iter().filter(|(_, record)| which(record.local, record.remote));
+        chosen.map(|(slot, _)| slot as u32).collect()
+    }
+
     /// The records of a listener that goes.
     pub(super) fn of_listener(&self, listener: &Listener) -> Vec<u32> {
         let current = listener.order.iter().filter(|&&(slot, generation)| self.is_current(slot, generation));

@@ -190,13 +190,17 @@ impl Tcp {
         self.abort_connection(now, id, pool);
     }
 
-    /// ABORT of every connection whose own and other end `which` says yes to.
+    /// ABORT of every connection whose own and other end `which` says yes to; half-open ones are
+    /// forgotten.
     pub fn abort_all(&mut self, now: Instant, which: impl Fn(SocketAddr, SocketAddr) -> bool, pool: &mut Pool) {
         let ids: Vec<ConnId> = (self.connections.iter())
             .filter(|(_, conn)| which(conn.local, conn.remote))
             .map(|(index, conn)| ConnId { index: index as u32, generation: conn.generation })
             .collect();
         ids.into_iter().for_each(|id| self.abort(now, id, pool));
+        for slot in self.half_open.between(which) {
+            self.remove_half_open(slot);
+        }
     }
 
     fn abort_connection(&mut self, now: Instant, id: ConnId, pool: &mut Pool) {

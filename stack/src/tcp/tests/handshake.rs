@@ -254,3 +254,17 @@ fn a_missing_route_only_delays() {
     }
     assert_eq!(network.hosts[0].tcp.state(id), Ok(State::Established));
 }
+
+/// RFC 9293, 3.10.5: ABORT of all between some ends takes those in SYN_RCVD too.
+#[test]
+fn abort_of_all_takes_the_half_open_too() {
+    let (mut host, listener, mut peer) = serve(TcpConfig::default());
+    host.inject(peer.syn(), &[]);
+    let answer = host.one().segment;
+    let now = host.now;
+    host.tcp.abort_all(now, |local, _| local == answer.source, &mut crate::packet::Pool::new(0));
+    peer.seq += 1;
+    peer.ack = answer.seq + 1;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(host.tcp.accept(listener), None);
+}
