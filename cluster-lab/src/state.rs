@@ -22,10 +22,8 @@ impl Process {
     /// # Errors
     /// If it does not.
     pub fn of(pid: u32) -> io::Result<Process> {
-        // After the name, which ends with the last parenthesis, the start time is field 22.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
-        let began = fields.and_then(|fields| fields.split_whitespace().nth(19)?.parse().ok());
+        // The start time is field 22.
+        let began = stat(pid)?.split_ascii_whitespace().nth(19).and_then(|field| field.parse().ok());
         began.map(|began| Process { pid, began }).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -41,6 +39,17 @@ impl Process {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
+}
+
+/// What the host says of a process: the fields of /proc/PID/stat from the third on, the process's state.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn stat(pid: u32) -> io::Result<String> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field, a name in parentheses, may hold anything.
+    let fields = line.rsplit_once(')').map(|(_, fields)| fields.to_owned());
+    fields.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// What is left to clean up if the supervisor crashes.

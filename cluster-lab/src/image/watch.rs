@@ -2,7 +2,6 @@
 //! heartbeats are missed, and whether one that is silent waits for a processor.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -67,9 +66,9 @@ impl Allotment {
     fn of(process: u32) -> Option<Allotment> {
         /// Of Linux's USER_HZ, the same everywhere for programs.
         const TICK: Duration = Duration::from_millis(10);
-        let line = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The second field, a name in parentheses, may hold anything. utime and stime are fields 14 and 15.
-        let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
+        let stat = crate::state::stat(process).ok()?;
+        // utime and stime are fields 14 and 15.
+        let mut fields = stat.split_ascii_whitespace();
         let state = fields.next()?;
         let mut ticks = fields.skip(10).map_while(|field| field.parse::<u32>().ok());
         let time = TICK * ticks.next()?.saturating_add(ticks.next()?);
