@@ -7,6 +7,7 @@ use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::{Dvipa, DvipaId};
 use crate::membership::StackId;
 use crate::ownership::Standing;
+use crate::takeback::Ended;
 use crate::vipa::Vipa;
 
 impl Vipa {
@@ -36,10 +37,10 @@ impl Vipa {
             Standing::Gathering(gathering) => Some(gathering.all_buried()),
             _ => None,
         };
-        let ended: Vec<(Flow, u32)> = self.dvipas.iter().filter_map(gathering).flatten().collect();
+        let ended: Vec<Ended> = self.dvipas.iter().filter_map(gathering).flatten().collect();
         let peers: Vec<StackId> = self.live_peers().into_iter().collect();
-        if let (Some((flow, instance)), Some(peer)) = (pick(&ended, random), pick(&peers, random)) {
-            let (connection, target) = (self.connection(&flow), self.address_of(peer));
+        if let (Some((flow, instance, holder)), Some(peer)) = (pick(&ended, random), pick(&peers, random)) {
+            let (connection, target) = (self.connection(&flow), self.address_of(holder));
             self.hear_newconn(peer, connection, instance, target, true, None);
             return true;
         }

@@ -273,7 +273,9 @@ impl Vipa {
     /// under way (R3, R17), and those of a stack that is silent. Others report for themselves.
     fn router_says(&mut self, flow: Flow, instance: u32, target: StackId, half_open: bool) {
         let buried = match &self.dvipa(flow.dvipa).standing {
-            Standing::Gathering(gathering) => gathering.buried(flow, instance) && self.guards(Guard::Tombstone),
+            Standing::Gathering(gathering) => {
+                gathering.buried(&(flow, instance, target)) && self.guards(Guard::Tombstone)
+            }
             _ => false,
         };
         if buried || self.crt.get(&flow).is_some() || !(self.is_silent(target) || half_open && self.is_live(target)) {
@@ -290,7 +292,7 @@ impl Vipa {
     /// stack that the entry does not point to, changes nothing (I11).
     pub(crate) fn connection_ended(&mut self, holder: StackId, flow: Flow, instance: u32) {
         if let Standing::Gathering(gathering) = &mut self.dvipa_mut(flow.dvipa).standing {
-            gathering.bury(flow, instance);
+            gathering.bury((flow, instance, holder));
         }
         let exact = self.guards(Guard::Instance);
         let ends = |entry: &Entry| entry.target == holder && (entry.instance == instance || !exact);

@@ -49,9 +49,12 @@ pub(crate) struct Gathering {
     /// The live stack that the DVIPA is taken from.
     release: Option<Release>,
     /// Connections that have ended since: a stale NEWCONN by a third stack does not bring them
-    /// back (I12).
-    ended: HashSet<(Flow, u32), FixedState>,
+    /// back (I12). A SYN sent again may have opened the same one elsewhere.
+    ended: HashSet<Ended, FixedState>,
 }
+
+/// A connection that has ended at a stack.
+pub(crate) type Ended = (Flow, u32, StackId);
 
 /// Taking a DVIPA from a live stack.
 #[derive(Clone, Copy, Debug)]
@@ -73,21 +76,23 @@ impl Gathering {
     }
 
     /// A connection has ended.
-    pub fn bury(&mut self, flow: Flow, instance: u32) {
+    pub fn bury(&mut self, ended: Ended) {
         if self.ended.len() < TOMBSTONES {
-            self.ended.insert((flow, instance));
+            self.ended.insert(ended);
         }
     }
 
     /// Whether a connection has ended already.
-    pub fn buried(&self, flow: Flow, instance: u32) -> bool {
-        self.ended.contains(&(flow, instance))
+    pub fn buried(&self, connection: &Ended) -> bool {
+        self.ended.contains(connection)
     }
 
     /// All that have, in order.
-    pub fn all_buried(&self) -> Vec<(Flow, u32)> {
-        let mut ended: Vec<(Flow, u32)> = self.ended.iter().copied().collect();
-        ended.sort_unstable_by_key(|(flow, instance)| (flow.remote, flow.remote_port, flow.port, *instance));
+    pub fn all_buried(&self) -> Vec<Ended> {
+        let mut ended: Vec<Ended> = self.ended.iter().copied().collect();
+        ended.sort_unstable_by_key(|(flow, instance, stack)| {
+            (flow.remote, flow.remote_port, flow.port, *instance, *stack)
+        });
         ended
     }
 }

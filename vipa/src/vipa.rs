@@ -200,6 +200,7 @@ impl Vipa {
     /// The host has seen a life of a peer end: its process is gone, or its port is closed.
     pub fn peer_gone(&mut self, now: Instant, xcf: IpAddr, incarnation: u64) {
         self.advance(now);
+        self.deadline_changed();
         if let Some(stack) = self.stack_of(xcf) {
             self.gone(stack, incarnation);
         }

@@ -34,9 +34,13 @@ use stack::Instant;
 use vipa::{Epoch, Event};
 
 use super::image::{Flow, Seen, Sight};
+use super::world::AUDIT;
 
 /// How long the news that a target is not ready may take, whatever the weather.
 const NEWS: Duration = Duration::from_secs(3);
+
+/// How long tables that have drifted may stay so: two looks of the audit, and the news.
+const AUDITED: Duration = Duration::from_secs(2 * AUDIT.as_secs() + NEWS.as_secs());
 
 /// A new owner waits so long for reports, if it must.
 const REBUILD_WAIT: Duration = Duration::from_secs(1);
@@ -90,8 +94,8 @@ pub(super) struct Observer {
     pub fragmented: HashMap<u16, Flow>,
     /// By each image: the stacks that are silent, by name.
     out_of_reach: BTreeSet<(usize, String)>,
-    /// The last time that a fault upset the tables.
-    pub upset: Option<Instant>,
+    /// What the last faults have upset is right again by then.
+    upset_until: Option<Instant>,
     /// See [`new`](Observer::new).
     crowded: bool,
     /// Whether SYNs have pushed each other out of CRTs (R5).
@@ -150,8 +154,13 @@ impl Observer {
         }
     }
 
+    fn has_met(&self, image: usize, life: Life, xcf: impl Fn(usize) -> IpAddr) -> bool {
+        self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(life.0), life.1)))
+    }
+
     /// Connections on a DVIPA that one stack alone holds, of which the claimer of the DVIPA has to know
     /// once its tables are complete: it had met that stack, and the stack held them, before it claimed.
+    /// Those whose SYN went to two stacks are left out: which of them has it may be in question.
     pub fn to_be_reported(&self, owner: usize, dvipa: IpAddr, xcf: impl Fn(usize) -> IpAddr) -> Vec<(Flow, usize)> {
         let (Some(claimed), Some(met)) =
             (self.first_claimed.get(&(owner, dvipa)).map(|(_, at)| at), self.met.get(&owner))
@@ -165,7 +174,7 @@ impl Observer {
         let on_it = self.held.iter().filter(|(flow, _)| flow.0.ip() == dvipa);
         let mut due: Vec<(Flow, usize)> = on_it
             .filter_map(|(flow, holdings)| match holdings[..] {
-                [Holding { life, since, .. }] if since < *claimed => {
+                [Holding { life, since, .. }] if since < *claimed && self.went_to_one(flow) => {
                     let known = met.get(&(xcf(life.0), life.1)).is_some_and(|met| met < claimed);
                     (known && !self.unready.contains_key(&(life.0, None))).then_some((*flow, life.0))
                 }
@@ -198,6 +207,10 @@ impl Observer {
     /// Whether the image got the connection's SYN, or held it.
     fn is_likely(&self, flow: &Flow, image: usize) -> bool {
         self.likely.get(flow).is_some_and(|likely| likely.contains(&image))
+    }
+
+    fn went_to_one(&self, flow: &Flow) -> bool {
+        self.likely.get(flow).is_some_and(|likely| likely.len() == 1)
     }
 
     /// All connections on DVIPAs that are held, and by whom.
@@ -234,7 +247,7 @@ impl Observer {
                     self.likely.entry(segment.flow).or_default().insert(image);
                 }
                 let fragment_of = later_fragment.and_then(|id| self.fragmented.get(&id).copied());
-                let settled = self.upset.is_none_or(|at| now.since(at) > NEWS);
+                let settled = self.is_settled(now);
                 for (flow, error) in [(fragment_of, false), (error_about, true)] {
                     let Some(flow) = flow else { continue };
                     // A SYN that was sent again went here while its first target was out of reach.
@@ -248,6 +261,7 @@ impl Observer {
                     if !self.held_by(&flow, image)
                         && !self.unready.contains_key(&(image, None))
                         && let Some((holder, _)) = self.holder(&flow, Some(image))
+                        && self.has_met(image, holder, &xcf)
                         // What does not run takes nothing in.
                         && !self.unready.contains_key(&(holder.0, None))
                         // Nor does one that is out of reach.
@@ -302,8 +316,7 @@ impl Observer {
             self.refused = Some((image, segment.flow));
             return;
         }
-        let met = self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(holder.0), holder.1)));
-        if met || holder.0 == image {
+        if self.has_met(image, holder, xcf) || holder.0 == image {
             let flow = segment.flow;
             self.violated("I6", format!("{flow:?}, held by image {}, is reset by image {image}", holder.0));
         }
@@ -327,9 +340,19 @@ impl Observer {
         self.routed.extend(rows.map(|(flow, target, instance)| ((image, flow), (target, instance))));
     }
 
+    /// A fault has upset the tables.
+    pub fn upset(&mut self, now: Instant) {
+        self.upset_until = self.upset_until.max(Some(now + NEWS));
+    }
+
     /// The image's CRT is not what it was.
-    pub fn spoilt(&mut self, image: usize) {
+    pub fn spoilt(&mut self, image: usize, now: Instant) {
         self.routed.retain(|(of, _), _| *of != image);
+        self.upset_until = self.upset_until.max(Some(now + AUDITED));
+    }
+
+    fn is_settled(&self, now: Instant) -> bool {
+        self.upset_until.is_none_or(|until| now > until)
     }
 
     /// R2: for a while a former owner sends what still reaches it to its target itself.
@@ -337,8 +360,10 @@ impl Observer {
         let Some(since) = self.stepped_down.get(&(image, flow.0.ip())).copied() else { return };
         let Some((target, instance)) = self.routed.get(&(image, *flow)).copied() else { return };
         let same = |holding: &Holding| (holding.life.0, holding.instance) == (target, instance);
-        let once = self.likely.get(flow).is_some_and(|likely| likely.len() == 1);
-        if once && now.since(since) < GRACE && self.held.get(flow).is_some_and(|held| held.iter().any(same)) {
+        if self.went_to_one(flow)
+            && now.since(since) < GRACE
+            && self.held.get(flow).is_some_and(|held| held.iter().any(same))
+        {
             self.violated("R2", format!("image {image} has forgotten {flow:?} too soon"));
         }
     }
@@ -374,7 +399,7 @@ impl Observer {
             && self
                 .holder(&flow, Some(target))
                 .is_some_and(|(holder, instance)| holder.0 == before && instance == sequence)
-            && self.upset.is_none_or(|at| now.since(at) > NEWS)
+            && self.is_settled(now)
             && !self.crowded
             // Nor can one that is out of reach report it.
             && !self.out_of_reach.contains(&(router, super::layout::name(before)))

@@ -9,7 +9,7 @@ use vipa::{Quiesce, Targets};
 use super::client::{SERVER, Session};
 use super::layout::{self, dva, dvb, moving};
 use super::plan::{Plan, Step, Weather, What};
-use super::world::World;
+use super::world::{HALF_OPEN, World};
 
 impl World {
     pub fn apply(&mut self, step: Step) {
@@ -41,7 +41,7 @@ impl World {
                 if up {
                     self.sites[index].stopping = true;
                     self.observer.not_ready(index, None, self.now);
-                    self.observer.upset = Some(self.now);
+                    self.observer.upset(self.now);
                     self.on(index, |image, now| image.vipa.leave(now));
                 }
                 up
@@ -55,7 +55,9 @@ impl World {
                 let up = self.is_up(index);
                 // A host that tells of deaths tells of starvation too.
                 let starves = self.plan.watchful && step.other & 0x1_0000 != 0;
-                self.pause(index, Duration::from_millis(50 + step.other % 4000), starves);
+                // As with the real times, it is waited for less long than a half-open entry lives.
+                let longest = if starves { HALF_OPEN.as_millis() as u64 - 500 } else { 4000 };
+                self.pause(index, Duration::from_millis(50 + step.other % longest), starves);
                 up
             }
             What::Resume => {
@@ -68,7 +70,7 @@ impl World {
                 if step.what == What::Cut {
                     self.cuts.insert((other, index));
                 }
-                self.observer.upset = Some(self.now);
+                self.observer.upset(self.now);
                 true
             }
             What::Cut | What::CutOneWay => false,
@@ -96,7 +98,7 @@ impl World {
                     true => image.vipa.deactivate(now, dvipa),
                     false => image.vipa.reactivate(now, dvipa),
                 });
-                self.observer.upset = Some(self.now);
+                self.observer.upset(self.now);
                 matches!(result, Some(Ok(())))
             }
             What::Quiesce => {
@@ -114,7 +116,7 @@ impl World {
                 did
             }
             What::LeaveGroup => {
-                self.observer.upset = Some(self.now);
+                self.observer.upset(self.now);
                 let did = self.on(index, |image, now| image.vipa.leave_group(now)).is_some();
                 if did {
                     self.observer.not_ready(index, None, self.now);
@@ -131,7 +133,7 @@ impl World {
             }
             What::SynFlood => {
                 // It pushes half-open entries out (R5), and what they said of SYNs with them.
-                self.observer.upset = Some(self.now);
+                self.observer.upset(self.now);
                 self.observer.flooded = true;
                 self.flood(step.other)
             }
@@ -147,8 +149,7 @@ impl World {
             What::Spoil => {
                 let owner = self.routes.get(&dva()).copied();
                 let random = step.which;
-                self.observer.upset = Some(self.now);
-                owner.into_iter().for_each(|owner| self.observer.spoilt(owner));
+                owner.into_iter().for_each(|owner| self.observer.spoilt(owner, self.now));
                 owner.and_then(|owner| self.on(owner, |image, _| image.vipa.spoil(random))) == Some(true)
             }
             What::Late => self.late(step.which),
@@ -267,7 +268,7 @@ impl World {
             distribute.targets = targets;
         }
         self.sites[0].definitions = definitions.clone();
-        self.observer.upset = Some(self.now);
+        self.observer.upset(self.now);
         self.on(0, |image, now| image.vipa.redefine(now, definitions)) == Some(Ok(()))
     }
 

@@ -19,6 +19,10 @@ const LIFE: u64 = 1000;
 
 /// How long the calm after the storm lasts: time enough for every wait of the protocol.
 const CALM: Duration = Duration::from_secs(16);
+/// How long a half-open entry lives here.
+pub(super) const HALF_OPEN: Duration = Duration::from_secs(3);
+/// How often targets tell of all that they hold.
+pub(super) const AUDIT: Duration = Duration::from_secs(2);
 /// Packets, datagrams and timers of one run: about ten times as many as in the busiest.
 const MOST: u64 = 1_000_000;
 /// Packets that wait for a paused image.
@@ -289,8 +293,8 @@ impl World {
         config.without = self.without;
         let timing = &mut config.timing;
         timing.forget = Duration::from_secs(8);
-        timing.half_open = Duration::from_secs(3);
-        timing.audit = Duration::from_secs(2);
+        timing.half_open = HALF_OPEN;
+        timing.audit = AUDIT;
         let seed = self.plan.seed ^ (incarnation << 16);
         let now = self.now + site.offset;
         let mut image = Image::start(config, tcp(), self.layout.link(index), seed, now);
@@ -318,7 +322,7 @@ impl World {
         // Its device is gone, and with that the network's routes to it.
         self.routes.retain(|_, owner| *owner != index);
         self.observer.ended(index, self.now);
-        self.observer.upset = Some(self.now);
+        self.observer.upset(self.now);
         self.say(|| format!("MVS{} is gone", index + 1));
         if self.plan.watchful {
             for other in (0..self.sites.len()).filter(|other| *other != index) {
@@ -331,7 +335,7 @@ impl World {
     pub fn pause(&mut self, index: usize, time: Duration, starves: bool) {
         if self.is_up(index) {
             (self.sites[index].paused, self.sites[index].starves) = (true, starves);
-            self.observer.upset = Some(self.now);
+            self.observer.upset(self.now);
             self.observer.paused(index);
             // Others wait for one that waits for a processor: as long as it ever does here.
             if !starves {
@@ -347,7 +351,7 @@ impl World {
         }
         (self.sites[index].paused, self.sites[index].starves) = (false, false);
         self.observer.paused(index);
-        self.observer.upset = Some(self.now);
+        self.observer.upset(self.now);
         self.observer.ready(index, None);
         for input in std::mem::take(&mut self.sites[index].backlog) {
             self.deliver(index, input);

@@ -12,7 +12,7 @@ pub(super) enum Phase {
     /// Fast recovery.
     Fast(ProportionalRate),
     /// After a retransmission timeout.
-    Timeout,
+    Timeout(Forward),
 }
 
 /// RFC 6937, section 3.
@@ -52,7 +52,7 @@ impl ProportionalRate {
 /// Where F-RTO stands after a timeout (RFC 5682).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forward {
-    /// The timeout is taken for right, or there was none.
+    /// The timeout is taken for right.
     Off,
     /// The first segment was sent again; nothing came since.
     Waiting,
@@ -115,7 +115,6 @@ pub(super) struct Recovery {
     /// SND.NXT when the phase began: acknowledged, the phase is over.
     pub(super) recover: SeqNum,
     pub(super) undo: Option<Undo>,
-    pub(super) forward: Forward,
     /// Fast recovery is for a congestion mark: nothing is known to be lost (RFC 3168).
     pub(super) marked: bool,
     /// Duplicate acknowledgments in a row, without SACK.
@@ -131,7 +130,6 @@ impl Recovery {
             phase: Phase::Open,
             recover: iss,
             undo: None,
-            forward: Forward::Off,
             marked: false,
             duplicates: 0,
             duplicate_bytes: 0,
@@ -141,6 +139,10 @@ impl Recovery {
 
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    pub(super) fn has_timed_out(&self) -> bool {
+        matches!(self.phase, Phase::Timeout(_))
     }
 }
 

@@ -271,7 +271,7 @@ impl Connection {
                 self.congestion.set_window(threshold);
                 self.end_recovery();
             }
-            Phase::Timeout if over => self.end_recovery(),
+            Phase::Timeout(_) if over => self.end_recovery(),
             _ => {}
         }
         if !self.sack {
@@ -373,15 +373,12 @@ impl Connection {
     /// F-RTO (RFC 5682, sections 2.1 and 3.1): says whether a timeout was spurious, for what was
     /// sent once, before it, arrives after it.
     fn forward_acknowledgment(&mut self, delivered: &Delivered, advanced: u32, duplicate: bool) -> bool {
-        let recovery = &mut self.recovery;
-        if recovery.phase != Phase::Timeout || recovery.forward == Forward::Off || recovery.undo.is_none() {
-            return false;
-        }
-        if delivered.original {
+        let covered = self.snd.una.after_eq(self.recovery.recover);
+        let Phase::Timeout(forward) = &mut self.recovery.phase else { return false };
+        if *forward != Forward::Off && delivered.original {
             return true;
         }
-        let covered = self.snd.una.after_eq(recovery.recover);
-        recovery.forward = match recovery.forward {
+        *forward = match *forward {
             // Step 2b: two new segments, to see what their acknowledgments say.
             Forward::Waiting if advanced > 0 && !covered => Forward::Trying(2),
             // Steps 2a and 3a: the timeout was right.
@@ -394,7 +391,7 @@ impl Connection {
 
     /// RFC 4015.
     fn undo_recovery(&mut self, cx: &mut Context<'_>) {
-        if self.recovery.phase == Phase::Timeout {
+        if self.recovery.has_timed_out() {
             cx.counters.spurious_rtos += 1;
         }
         if let Some(undo) = self.recovery.undo.take() {

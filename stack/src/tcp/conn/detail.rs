@@ -19,7 +19,7 @@ impl Connection {
             may_send: self.state.may_send(),
             recovery: match self.recovery.phase {
                 Phase::Fast(_) => RecoveryState::Recovery,
-                Phase::Timeout => RecoveryState::Loss,
+                Phase::Timeout(_) => RecoveryState::Loss,
                 Phase::Open if out_of_order > 0 => RecoveryState::Disorder,
                 Phase::Open => RecoveryState::Open,
             },

@@ -184,16 +184,19 @@ impl Connection {
         if self.snd.paced_until > now && self.is_paced(now, cx) {
             return None;
         }
-        if let Forward::Trying(left @ 1..) = self.recovery.forward {
-            // RFC 5682, 2.1, step 2b; without anything new, the timeout is taken for right.
-            let one = Sizes { packet: sizes.mss, ..*sizes };
-            let data = self.choose_new(now, in_flight, &one, cx);
-            self.recovery.forward = if data.is_some() { Forward::Trying(left - 1) } else { Forward::Off };
-            if data.is_some() {
-                return data;
+        match self.recovery.phase {
+            Phase::Timeout(Forward::Trying(0)) => return None,
+            Phase::Timeout(Forward::Trying(left)) => {
+                // RFC 5682, 2.1, step 2b; without anything new, the timeout is taken for right.
+                let one = Sizes { packet: sizes.mss, ..*sizes };
+                let data = self.choose_new(now, in_flight, &one, cx);
+                let forward = if data.is_some() { Forward::Trying(left - 1) } else { Forward::Off };
+                self.recovery.phase = Phase::Timeout(forward);
+                if data.is_some() {
+                    return data;
+                }
             }
-        } else if let Forward::Trying(0) = self.recovery.forward {
-            return None;
+            Phase::Timeout(Forward::Off | Forward::Waiting) | Phase::Fast(_) | Phase::Open => {}
         }
         if let Some(lost) = self.board.next_lost() {
             return self.choose_lost(lost, in_flight, sizes);

@@ -143,9 +143,9 @@ impl Connection {
         }
         let first_of_episode = self.retries == 1;
         let Self { board, recovery, congestion, .. } = self;
-        if recovery.phase != Phase::Timeout || first_of_episode {
+        if !recovery.has_timed_out() || first_of_episode {
             // RFC 5681, 3.1: the threshold comes down once for a segment, not at each timeout.
-            if recovery.phase != Phase::Timeout {
+            if !recovery.has_timed_out() {
                 recovery.undo = Some(Undo::new(congestion.snapshot(), self.snd.una));
             }
             congestion.congestion_event(now, board.outstanding());
@@ -156,10 +156,9 @@ impl Connection {
         recovery.duplicates = 0;
         recovery.duplicate_bytes = 0;
         recovery.probe = None;
-        recovery.phase = Phase::Timeout;
         recovery.marked = false;
         // RFC 5682, 2.1, step 1: for the first timeout of a segment.
-        recovery.forward = if recovery.undo.is_some() { Forward::Waiting } else { Forward::Off };
+        recovery.phase = Phase::Timeout(if recovery.undo.is_some() { Forward::Waiting } else { Forward::Off });
         recovery.recover = self.snd.nxt;
         if self.sack {
             self.rack.mark_lost_on_timeout(now, board, self.snd.una, &self.rtt);

@@ -92,3 +92,28 @@ fn an_acknowledgment_of_all_says_nothing() {
     let again = numbers(&mut host, base);
     assert!(again.iter().all(|number| *number < 10), "{again:?}");
 }
+
+/// RFC 3708 in the middle of F-RTO: a DSACK tells that the timeout was spurious. Nothing of it is left: what
+/// comes next goes as the window allows. Found by the simulator, seed 682037: the connection stood still.
+#[test]
+fn a_dsack_ends_it() {
+    let (mut host, mut peer, base) = timed_out(true);
+    peer.ack += 1000;
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(numbers(&mut host, base), [11, 12], "step 2b");
+    let mut duplicate = peer.segment(ACK);
+    duplicate.options.sack.push(SeqRange { start: base, end: base + 1000 });
+    host.inject(duplicate, &[]);
+    assert_eq!(host.tcp.counters().spurious_rtos, 1);
+    host.sent();
+    peer.ack = base + 13_000;
+    host.inject(peer.segment(ACK), &[]);
+    assert!(numbers(&mut host, base).iter().all(|number| *number >= 13));
+    let timeouts = host.tcp.counters().timeouts;
+    for _ in 0..20 {
+        peer.ack += 1000;
+        host.inject(peer.segment(ACK), &[]);
+        host.sent();
+    }
+    assert_eq!((peer.ack - base, host.tcp.counters().timeouts), (33_000, timeouts));
+}
