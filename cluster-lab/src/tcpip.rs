@@ -6,7 +6,7 @@
 //!         | FINWAIT2TIME s | TIMEWAITINTERVAL s | [NO]DELAYACKS | [NO]TCPTIMESTAMP | [NO]SELECTIVEACK
 //!         | CONNECTINITINTERVAL ms | RETRANSMITATTEMPTS n | EPHEMERALPORTS low high
 //!         | INTERVAL min | KEEPALIVEPROBES n | KEEPALIVEPROBEINTERVAL s
-//!         | CONGESTIONCONTROL name ...        ; this one is not z/OS's
+//!         | CONGESTIONCONTROL name | [NO]PACING ...        ; these two are not z/OS's
 //! UDPCONFIG UDPRCVBUFRSIZE n
 //! IPCONFIG  [NO]DATAGRAMFWD | REASSEMBLYTIMEOUT s ...      ; for IPv6 too
 //! SOMAXCONN n
@@ -215,6 +215,8 @@ impl<'a> Parser<'a> {
             "NOTCPTIMESTAMP" => self.settings.stack.tcp.timestamps = false,
             "SELECTIVEACK" => self.settings.stack.tcp.sack = true,
             "NOSELECTIVEACK" => self.settings.stack.tcp.sack = false,
+            "PACING" => self.settings.stack.tcp.pacing = true,
+            "NOPACING" => self.settings.stack.tcp.pacing = false,
             // Zero switches it off, as on z/OS.
             "INTERVAL" => match self.number(word, 0..=35_791) {
                 Some(0) => self.settings.keepalive = None,
@@ -308,6 +310,7 @@ impl Settings {
             ("TCP", "DelayAck", yes(!tcp.delayed_ack.is_zero())),
             ("TCP", "TcpTimeStamp", yes(tcp.timestamps)),
             ("TCP", "SelectiveACK", yes(tcp.sack)),
+            ("TCP", "Pacing", yes(tcp.pacing)),
             ("TCP", "ConnectInitIntval", tcp.initial_rto.as_millis().to_string()),
             ("TCP", "RetransmitAttempts", tcp.retries.to_string()),
             ("TCP", "EphemeralPorts", format!("{low}-{high}")),
@@ -335,7 +338,7 @@ mod tests {
     #[test]
     fn statements_change_what_they_name() {
         let text = "TCPCONFIG RECVBUFRSIZE 65536 SENDBUFRSIZE 8388608 ; buffers\n FINWAIT2TIME 30 nodelayacks\n\
-                    TCPCONFIG INTERVAL 5 KEEPALIVEPROBES 3 CONGESTIONCONTROL newreno EPHEMERALPORTS 20000 30000\n\
+                    TCPCONFIG INTERVAL 5 KEEPALIVEPROBES 3 CONGESTIONCONTROL newreno EPHEMERALPORTS 20000 30000 NOPACING\n\
                     UDPCONFIG UDPRCVBUFRSIZE 65536 IPCONFIG DATAGRAMFWD REASSEMBLYTIMEOUT 15\nSOMAXCONN 10";
         let settings = parse(text, &Settings::default()).unwrap();
         for (name, expected) in [
@@ -346,6 +349,7 @@ mod tests {
             ("DefaultKeepAlive", "5"),
             ("KeepAliveProbes", "3"),
             ("CongestionControl", "NEWRENO"),
+            ("Pacing", "No"),
             ("EphemeralPorts", "20000-30000"),
             ("RsmTimeOut", "15"),
             ("Forwarding", "Yes"),

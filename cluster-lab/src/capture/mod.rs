@@ -37,10 +37,12 @@ pub(crate) enum Way {
 /// One packet or datagram, as the socket carries it:
 ///
 /// ```text
-/// length of all that follows(4) nanoseconds since 1970(8) way(1) kind of link(1) peer(16) bytes
+/// length of all that follows(4) lost(4) nanoseconds since 1970(8) way(1) kind of link(1) peer(16) bytes
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
+    /// Records of the same link that were lost just before, as the command read too slowly.
+    pub lost: u32,
     pub time: u64,
     pub way: Way,
     pub link: Link,
@@ -48,9 +50,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    const FIXED: usize = 8 + 1 + 1 + 16;
+    const FIXED: usize = 4 + 8 + 1 + 1 + 16;
 
-    /// The record whose bytes are the concatenation of `parts`.
+    /// The record whose bytes are the concatenation of `parts`; none was lost before it.
     pub fn encode<'a>(time: u64, way: Way, link: Link, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
         let length = Self::FIXED + parts.clone().map(<[u8]>::len).sum::<usize>();
         let (kind, peer) = match link {
@@ -61,12 +63,20 @@ impl Record {
         let mut out = Vec::with_capacity(4 + length);
         // No packet nears 4 GiB.
         out.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend(0u32.to_be_bytes());
         out.extend(time.to_be_bytes());
         out.push(u8::from(way == Way::Out));
         out.push(kind);
         out.extend(peer.octets());
         parts.for_each(|part| out.extend(part));
         out
+    }
+
+    /// Has an encoded record say how many were lost before it.
+    pub fn tell_lost(encoded: &mut [u8], lost: u32) {
+        if let Some(field) = encoded.get_mut(4..8) {
+            field.copy_from_slice(&lost.to_be_bytes());
+        }
     }
 
     /// The next record; `None` at the end.
@@ -80,14 +90,14 @@ impl Record {
         };
         let len = length.checked_sub(Self::FIXED).filter(|_| length <= MAX_RECORD);
         let len = len.ok_or(io::ErrorKind::InvalidData)?;
-        let time = from.read_u64().await?;
+        let (lost, time) = (from.read_u32().await?, from.read_u64().await?);
         let way = if from.read_u8().await? == 0 { Way::In } else { Way::Out };
         let kind = from.read_u8().await?;
         let peer = Ipv6Addr::from(from.read_u128().await?);
         let link = if kind == 0 { Link::Network } else { Link::Xcf(peer.to_canonical()) };
         let mut bytes = vec![0; len];
         from.read_exact(&mut bytes).await?;
-        Ok(Some(Record { time, way, link, bytes }))
+        Ok(Some(Record { lost, time, way, link, bytes }))
     }
 }
 
@@ -98,10 +108,13 @@ mod tests {
     #[tokio::test]
     async fn a_record_reads_back_as_written() {
         let peers = [Link::Network, Link::Xcf([192, 0, 2, 1].into()), Link::Xcf("2001:db8::1".parse().unwrap())];
-        let records = peers.map(|link| Record { time: 7, way: Way::Out, link, bytes: b"abcd".into() });
-        let parts = [&b"ab"[..], b"cd"];
-        let bytes: Vec<u8> =
-            records.iter().flat_map(|record| Record::encode(7, Way::Out, record.link, parts.into_iter())).collect();
+        let records = peers.map(|link| Record { lost: 3, time: 7, way: Way::Out, link, bytes: b"abcd".into() });
+        let encode = |record: &Record| {
+            let mut bytes = Record::encode(7, Way::Out, record.link, [&b"ab"[..], b"cd"].into_iter());
+            Record::tell_lost(&mut bytes, 3);
+            bytes
+        };
+        let bytes: Vec<u8> = records.iter().flat_map(encode).collect();
         let mut from = &bytes[..];
         for record in records {
             assert_eq!(Record::read(&mut from).await.unwrap(), Some(record));

@@ -52,7 +52,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&mut self, name: &str, own: IpAddr, record: Record) -> io::Result<()> {
-        let Record { time, way, link, bytes } = record;
+        let Record { lost, time, way, link, bytes } = record;
         let interface_id = self.interface(name, matches!(link, Link::Xcf(_)))?;
         let data = match (link, way) {
             (Link::Network, _) => bytes,
@@ -61,12 +61,14 @@ impl<W: Write> Writer<W> {
         };
         // Of the flags the first two bits are the direction: 1 inbound, 2 outbound.
         let direction = if way == Way::In { 1 } else { 2 };
+        let mut options = vec![EnhancedPacketOption::Flags(direction)];
+        options.extend((lost > 0).then_some(EnhancedPacketOption::DropCount(lost.into())));
         let block = EnhancedPacketBlock {
             interface_id,
             timestamp: Duration::from_nanos(time),
             original_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
             data: Cow::Owned(data),
-            options: vec![EnhancedPacketOption::Flags(direction)],
+            options,
         };
         self.file.write_pcapng_block(block).map_err(broken)?;
         Ok(())
@@ -143,13 +145,14 @@ mod tests {
     fn a_capture_reads_back() {
         let (own, peer): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         let mut writer = Writer::new(Vec::new()).unwrap();
-        let record = |time, way, link, bytes: &[u8]| Record { time, way, link, bytes: bytes.into() };
+        let record = |time, way, link, bytes: &[u8]| Record { lost: 0, time, way, link, bytes: bytes.into() };
         writer.write("MVS1", own, record(1_000_000_001, Way::In, Link::Network, b"E...")).unwrap();
         writer.write("MVS1", own, record(1_000_000_002, Way::Out, Link::Xcf(peer), b"xcf")).unwrap();
-        writer.write("MVS1", own, record(1_000_000_003, Way::Out, Link::Network, b"E..!")).unwrap();
+        let last = Record { lost: 7, ..record(1_000_000_003, Way::Out, Link::Network, b"E..!") };
+        writer.write("MVS1", own, last).unwrap();
         let file = std::mem::take(writer.file.get_mut());
         let mut reader = PcapNgReader::new(&file[..]).unwrap();
-        let (mut names, mut packets) = (Vec::new(), Vec::new());
+        let (mut names, mut packets, mut lost) = (Vec::new(), Vec::new(), 0);
         while let Some(block) = reader.next_block() {
             match block.unwrap() {
                 Block::InterfaceDescription(block) => {
@@ -160,12 +163,13 @@ mod tests {
                     names.push(name.unwrap());
                 }
                 Block::EnhancedPacket(block) => {
+                    lost += block.options.contains(&EnhancedPacketOption::DropCount(7)) as u32;
                     packets.push((block.interface_id, block.timestamp.as_nanos(), block.data.into_owned()));
                 }
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(names, ["MVS1 TUN", "MVS1 XCF"]);
+        assert_eq!((names, lost), (vec!["MVS1 TUN".to_owned(), "MVS1 XCF".to_owned()], 1));
         let whole = as_udp(own, peer, b"xcf");
         let expected = [
             (0, 1_000_000_001, b"E...".to_vec()),

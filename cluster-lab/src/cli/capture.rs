@@ -136,6 +136,12 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     if capture.write.is_some() {
         eprintln!("{} packets captured", ordered.written);
     }
+    if ordered.lost > 0 {
+        eprintln!(
+            "{} were lost, as they came faster than they could be written: --tun, --xcf or fewer images leave out some",
+            ordered.lost
+        );
+    }
     Ok(())
 }
 
@@ -177,6 +183,7 @@ struct Ordered {
     waiting: BTreeMap<(u64, u64), (String, Record)>,
     arrived: u64,
     written: u64,
+    lost: u64,
 }
 
 impl Ordered {
@@ -197,6 +204,7 @@ impl Ordered {
         let later = self.waiting.split_off(&(until, u64::MAX));
         for (image, record) in std::mem::replace(&mut self.waiting, later).into_values() {
             let Some(own) = addresses.get(&image) else { continue };
+            self.lost += u64::from(record.lost);
             writer.write(&image, *own, record)?;
             self.written += 1;
         }

@@ -19,7 +19,7 @@ use super::xcf::{Refusals, XcfLink};
 use crate::capture::{Link, Record, Way};
 use crate::device::Device;
 
-/// Records that wait for a command which reads slowly; more are lost to it.
+/// Records that wait for a command which reads slowly; more are lost to it, and it is told how many.
 const WAITING: usize = 4096;
 
 /// Who wants copies. Clones are one.
@@ -29,7 +29,22 @@ pub(super) struct Tap(Arc<Wanted>);
 #[derive(Default)]
 struct Wanted {
     any: AtomicBool,
-    by: Mutex<Vec<mpsc::Sender<bytes::Bytes>>>,
+    by: Mutex<Vec<Reader>>,
+}
+
+/// One command that wants copies.
+struct Reader {
+    to: mpsc::Sender<Vec<u8>>,
+    /// Records that it has lost since the last one that it got, of the network's link and of XCF.
+    lost: [u32; 2],
+}
+
+impl Reader {
+    fn give(&mut self, link: Link, mut record: Vec<u8>) {
+        let lost = &mut self.lost[usize::from(link != Link::Network)];
+        Record::tell_lost(&mut record, *lost);
+        *lost = if self.to.try_send(record).is_ok() { 0 } else { lost.saturating_add(1) };
+    }
 }
 
 impl fmt::Debug for Tap {
@@ -41,8 +56,8 @@ impl fmt::Debug for Tap {
 impl Tap {
     /// From now on copies go to the socket at `path`, until nobody reads there.
     pub fn open(&self, path: PathBuf) {
-        let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(WAITING);
-        self.with(|by| by.push(sender));
+        let (to, mut receiver) = mpsc::channel(WAITING);
+        self.with(|by| by.push(Reader { to, lost: [0; 2] }));
         let tap = self.clone();
         tokio::spawn(async move {
             if let Ok(mut stream) = UnixStream::connect(path).await {
@@ -58,11 +73,11 @@ impl Tap {
                 }
             }
             drop(receiver);
-            tap.with(|by| by.retain(|sender| !sender.is_closed()));
+            tap.with(|by| by.retain(|reader| !reader.to.is_closed()));
         });
     }
 
-    fn with(&self, change: impl FnOnce(&mut Vec<mpsc::Sender<bytes::Bytes>>)) {
+    fn with(&self, change: impl FnOnce(&mut Vec<Reader>)) {
         let mut by = self.0.by.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut by);
         self.0.any.store(!by.is_empty(), Ordering::Relaxed);
@@ -75,9 +90,9 @@ impl Tap {
     fn copy<'a>(&self, way: Way, link: Link, parts: impl Iterator<Item = &'a [u8]> + Clone) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        let record = bytes::Bytes::from(Record::encode(time, way, link, parts));
+        let record = Record::encode(time, way, link, parts);
         // Whoever reads too slowly loses records, not the image its time.
-        self.with(|by| by.iter().for_each(|sender| drop(sender.try_send(record.clone()))));
+        self.with(|by| by.iter_mut().for_each(|reader| reader.give(link, record.clone())));
     }
 
     fn packet(&self, way: Way, link: Link, bytes: &[u8]) {
@@ -149,5 +164,27 @@ impl XcfLink for TappedLink {
 
     fn refusals(&self) -> Arc<Refusals> {
         self.link.refusals()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads too slowly is told how many records of each link it has lost.
+    #[tokio::test]
+    async fn what_is_lost_is_told() {
+        let (to, mut records) = mpsc::channel(1);
+        let mut reader = Reader { to, lost: [0; 2] };
+        let xcf = Link::Xcf([192, 0, 2, 1].into());
+        let mut told = Vec::new();
+        for links in [&[Link::Network, xcf, Link::Network, xcf, xcf][..], &[xcf], &[Link::Network], &[xcf]] {
+            for link in links {
+                reader.give(*link, Record::encode(0, Way::In, *link, std::iter::empty()));
+            }
+            let record = records.recv().await.unwrap();
+            told.push(Record::read(&mut &record[..]).await.unwrap().map(|record| (record.link, record.lost)).unwrap());
+        }
+        assert_eq!(told, [(Link::Network, 0), (xcf, 3), (Link::Network, 1), (xcf, 0)]);
     }
 }
