@@ -50,6 +50,8 @@ pub(crate) enum Evidence {
     Client,
     /// Its target holds it, by its own word.
     Holder,
+    /// As before; the SYN of the next connection between the same ends has gone to its target since.
+    Renewed,
 }
 
 impl Entry {
@@ -196,6 +198,13 @@ impl Crt {
         let entry = *entry;
         self.half_open -= usize::from(was_half_open);
         Some(entry)
+    }
+
+    /// The SYN of the next connection between the same ends goes to the target of this one.
+    pub fn renew(&mut self, flow: &Flow) {
+        if let Some(entry) = self.get_mut(flow).filter(|entry| !entry.is_half_open()) {
+            entry.evidence = Evidence::Renewed;
+        }
     }
 
     /// Enters a connection, in place of a former one between the same ends, which is returned.

@@ -234,6 +234,9 @@ impl Vipa {
         if self.is_live(target) && (again || serves) {
             // A new connection of a client that used the same port before: the entry is not about
             // it, so its target reports it.
+            if !again {
+                self.crt.renew(flow);
+            }
             return Verdict::Target { stack: target, entered: again };
         }
         if target == self.me && self.local.contains_key(flow) {

@@ -128,7 +128,7 @@ impl Vipa {
             let stale = match entry.evidence {
                 Evidence::HalfOpen => false,
                 Evidence::Client => entry.age(now) >= YOUNG,
-                Evidence::Holder => true,
+                Evidence::Holder | Evidence::Renewed => true,
             };
             flow.dvipa == id && entry.target == target && entry.mark != mark && stale
         });
@@ -289,15 +289,19 @@ impl Vipa {
     }
 
     /// TERMCONN (F8.162): ended at `holder`. One that names an earlier connection, or comes from a
-    /// stack that the entry does not point to, changes nothing (I11).
+    /// stack that the entry does not point to, changes nothing (I11). If the next one's SYN has gone to
+    /// `holder` already, it goes there again (R3, I15).
     pub(crate) fn connection_ended(&mut self, holder: StackId, flow: Flow, instance: u32) {
         if let Standing::Gathering(gathering) = &mut self.dvipa_mut(flow.dvipa).standing {
             gathering.bury((flow, instance, holder));
         }
         let exact = self.guards(Guard::Instance);
         let ends = |entry: &Entry| entry.target == holder && (entry.instance == instance || !exact);
-        if self.crt.get(&flow).is_some_and(ends) {
+        if let Some(entry) = self.crt.get(&flow).copied().filter(ends) {
             self.take_out(&flow);
+            if entry.evidence == Evidence::Renewed {
+                self.enter(flow, Entry::new(self.now, instance, holder, entry.mark, Evidence::HalfOpen));
+            }
             self.enter_local(flow);
             if !self.created.is_empty() {
                 self.sweep_created();
@@ -370,6 +374,20 @@ mod tests {
         assert_eq!(vipa.crt_len(), 1);
         vipa.connection_ended(TARGET, flow, 2);
         assert_eq!(vipa.crt_len(), 0);
+    }
+
+    /// R3, I15: the SYN of the next connection between the same ends overtakes the TERMCONN of the first: sent
+    /// again, it goes to the same target.
+    #[test]
+    fn the_next_syn_stays_where_it_went() {
+        let (mut vipa, flow) = router();
+        entered(&mut vipa, flow, 1, TARGET);
+        vipa.crt.renew(&flow);
+        vipa.connection_ended(TARGET, flow, 1);
+        let entry = vipa.crt.get(&flow).copied().unwrap();
+        assert_eq!((entry.target, entry.is_half_open()), (TARGET, true));
+        vipa.connection_ended(TARGET, flow, 1);
+        assert_eq!(vipa.crt_len(), 0, "it has been told now");
     }
 
     /// I12: while reports come in, a router's NEWCONN for a connection that has ended since at its

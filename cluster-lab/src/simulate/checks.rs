@@ -171,8 +171,9 @@ impl World {
         self.check_tables(expected, dvipa);
         let Some(image) = &self.sites[expected].image else { return };
         let crt = image.vipa.crt();
-        // What there was no room for comes in by an audit, which an earlier version does not know.
-        let unrepaired = self.plan.is_crowded() && self.plan.old.is_some();
+        // What there was no room for, in the CRT or among what is to be asked about, an audit repairs:
+        // an earlier version does not know it.
+        let unrepaired = (self.plan.is_crowded() || self.observer.flooded) && self.plan.old.is_some();
         if image.vipa.crt_len() >= self.plan.crt || unrepaired {
             return;
         }
@@ -213,7 +214,7 @@ impl World {
             if !latest || refused {
                 continue;
             }
-            if alive && session.failed.is_some() {
+            if alive && session.failed.is_some() && !self.observer.unknown.contains(&flow) {
                 wrong = Some(("I6", format!("session {number} {session:?} is lost, though MVS{} lives", life.0 + 1)));
             } else if alive
                 && session.received != session.wanted

@@ -26,7 +26,7 @@
 //! | I24 | from a claim to complete tables it takes no longer than the waits allow |
 //! | I25 | the hash of all that happened, compared by running a seed twice |
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(super) struct Observer {
     crowded: bool,
     /// Whether SYNs have pushed each other out of CRTs (R5).
     pub flooded: bool,
+    /// Connections that were refused by a stack which has never been in contact with their holder.
+    pub unknown: HashSet<Flow>,
     /// The SYN that an image refuses rightly, as its TCP does next.
     refused: Option<(usize, Flow)>,
     /// The last time that images could hear each other again.
@@ -316,8 +318,10 @@ impl Observer {
             self.refused = Some((image, segment.flow));
             return;
         }
-        if self.has_met(image, holder, xcf) || holder.0 == image {
-            let flow = segment.flow;
+        let flow = segment.flow;
+        if !self.has_met(image, holder, xcf) && holder.0 != image {
+            self.unknown.insert(flow);
+        } else {
             self.violated("I6", format!("{flow:?}, held by image {}, is reset by image {image}", holder.0));
         }
     }
