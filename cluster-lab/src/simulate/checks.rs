@@ -209,12 +209,13 @@ impl World {
             let alive = self.life(life.0) == Some(life) && !broken;
             // A later connection between the same ends was served by `life`.
             let latest = self.client.sessions.iter().rposition(|other| other.local == session.local) == Some(number);
-            // Whose server never got to accept it may be refused still: its listener may be closed.
-            let refused = session.failed.is_some() && session.received == 0;
+            // Whose server never got to accept it may be refused still: its listener may be closed. And
+            // nobody knows of a stack that it never met.
+            let refused = session.failed.is_some() && (session.received == 0 || self.observer.unknown.contains(&flow));
             if !latest || refused {
                 continue;
             }
-            if alive && session.failed.is_some() && !self.observer.unknown.contains(&flow) {
+            if alive && session.failed.is_some() {
                 wrong = Some(("I6", format!("session {number} {session:?} is lost, though MVS{} lives", life.0 + 1)));
             } else if alive
                 && session.received != session.wanted
