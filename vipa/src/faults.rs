@@ -37,7 +37,9 @@ impl Vipa {
             Standing::Gathering(gathering) => Some(gathering.all_buried()),
             _ => None,
         };
-        let ended: Vec<Ended> = self.dvipas.iter().filter_map(gathering).flatten().collect();
+        // Of one that is not live a router's word is not taken anyway.
+        let counts = |ended: &Ended| self.is_live(ended.2);
+        let ended: Vec<Ended> = self.dvipas.iter().filter_map(gathering).flatten().filter(counts).collect();
         let peers: Vec<StackId> = self.live_peers().into_iter().collect();
         if let (Some((flow, instance, holder)), Some(peer)) = (pick(&ended, random), pick(&peers, random)) {
             let (connection, target) = (self.connection(&flow), self.address_of(holder));

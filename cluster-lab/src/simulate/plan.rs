@@ -252,7 +252,7 @@ impl Plan {
             watchful: random.percent(60),
             old: random.percent(10).then(|| random.below(images as u64) as usize),
             foreign: random.percent(10),
-            stale: random.percent(10),
+            stale: random.percent(25),
             crt: if random.percent(10) { 16 } else { 4096 },
             when_idle: random.percent(10),
             weighted: random.percent(25),
