@@ -34,13 +34,17 @@ use stack::Instant;
 use vipa::{Epoch, Event};
 
 use super::image::{Flow, Seen, Sight};
-use super::world::AUDIT;
+use super::world::{AUDIT, FORGET};
 
 /// How long the news that a target is not ready may take, whatever the weather.
 const NEWS: Duration = Duration::from_secs(3);
 
 /// How long tables that have drifted may stay so: two looks of the audit, and the news.
 const AUDITED: Duration = Duration::from_secs(2 * AUDIT.as_secs() + NEWS.as_secs());
+
+/// Who has been silent for so long may be given up: what it held counts as lost then. Clocks may step by
+/// some seconds.
+const GIVEN_UP: Duration = Duration::from_secs(FORGET.as_secs() - 3);
 
 /// A new owner waits so long for reports, if it must.
 const REBUILD_WAIT: Duration = Duration::from_secs(1);
@@ -92,8 +96,10 @@ pub(super) struct Observer {
     unready: BTreeMap<(usize, Option<std::net::SocketAddr>), Instant>,
     /// Connections of fragmented packets, by identification.
     pub fragmented: HashMap<u16, Flow>,
-    /// By each image: the stacks that are silent, by name.
-    out_of_reach: BTreeSet<(usize, String)>,
+    /// By each image: the stacks that are silent, by name, and since when.
+    out_of_reach: BTreeMap<(usize, String), Instant>,
+    /// By each image: those that were so for too long.
+    given_up: BTreeSet<(usize, String)>,
     /// What the last faults have upset is right again by then.
     upset_until: Option<Instant>,
     /// See [`new`](Observer::new).
@@ -142,7 +148,8 @@ impl Observer {
         }
         self.claimed.retain(|(of, _), _| *of != image);
         self.met.remove(&image);
-        self.out_of_reach.retain(|(of, _)| *of != image);
+        self.out_of_reach.retain(|(of, _), _| *of != image);
+        self.given_up.retain(|(of, _)| *of != image);
         self.not_ready(image, None, now);
     }
 
@@ -156,8 +163,10 @@ impl Observer {
         }
     }
 
+    /// Whether the image has been in contact with the life, and has not had to give it up.
     fn has_met(&self, image: usize, life: Life, xcf: impl Fn(usize) -> IpAddr) -> bool {
-        self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(life.0), life.1)))
+        let met = self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(life.0), life.1)));
+        met && !self.given_up.contains(&(image, super::layout::name(life.0)))
     }
 
     /// Connections on a DVIPA that one stack alone holds, of which the claimer of the DVIPA has to know
@@ -267,7 +276,7 @@ impl Observer {
                         // What does not run takes nothing in.
                         && !self.unready.contains_key(&(holder.0, None))
                         // Nor does one that is out of reach.
-                        && !self.out_of_reach.contains(&(image, super::layout::name(holder.0)))
+                        && !self.out_of_reach.contains_key(&(image, super::layout::name(holder.0)))
                     {
                         self.violated("I19", format!("of {flow:?} at image {image}, held by {}", holder.0));
                     }
@@ -406,7 +415,7 @@ impl Observer {
             && self.is_settled(now)
             && !self.crowded
             // Nor can one that is out of reach report it.
-            && !self.out_of_reach.contains(&(router, super::layout::name(before)))
+            && !self.out_of_reach.contains_key(&(router, super::layout::name(before)))
         {
             self.violated("I15", format!("the SYN of {flow:?} went to image {before}, and then to {target}"));
         }
@@ -436,16 +445,26 @@ impl Observer {
                     self.violated("I24", format!("{dvipa} took image {} {:?}", life.0, now.since(at)));
                 }
             }
-            Event::Gone { .. } => drop(self.lost.insert(life.0, now)),
+            Event::Gone { stack, .. } => {
+                self.lost.insert(life.0, now);
+                let who = (life.0, stack.clone());
+                if self.out_of_reach.get(&who).is_some_and(|since| now.since(*since) >= GIVEN_UP) {
+                    self.given_up.insert(who);
+                }
+            }
             Event::Silent { stack } => {
                 self.lost.insert(life.0, now);
-                self.out_of_reach.insert((life.0, stack.clone()));
+                self.out_of_reach.insert((life.0, stack.clone()), now);
             }
             Event::Back { stack } => {
                 self.back.insert(life.0, now);
                 self.out_of_reach.remove(&(life.0, stack.clone()));
             }
-            Event::Joined { stack } => drop(self.out_of_reach.remove(&(life.0, stack.clone()))),
+            Event::Joined { stack } => {
+                let who = (life.0, stack.clone());
+                self.out_of_reach.remove(&who);
+                self.given_up.remove(&who);
+            }
             Event::SteppedDown { dvipa, .. } => {
                 self.stepped_down.insert((life.0, *dvipa), now);
             }

@@ -19,6 +19,8 @@ const LIFE: u64 = 1000;
 
 /// How long the calm after the storm lasts: time enough for every wait of the protocol.
 const CALM: Duration = Duration::from_secs(16);
+/// How long a stack may be silent before what it holds counts as lost.
+pub(super) const FORGET: Duration = Duration::from_secs(8);
 /// How long a half-open entry lives here.
 pub(super) const HALF_OPEN: Duration = Duration::from_secs(3);
 /// How often targets tell of all that they hold.
@@ -292,7 +294,7 @@ impl World {
         config.mtu = 4096;
         config.without = self.without;
         let timing = &mut config.timing;
-        timing.forget = Duration::from_secs(8);
+        timing.forget = FORGET;
         timing.half_open = HALF_OPEN;
         timing.audit = AUDIT;
         let seed = self.plan.seed ^ (incarnation << 16);
