@@ -12,10 +12,12 @@
 //! | [`netstat`] | reports |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
+//! | [`bench`] | this lab and its rivals, side by side |
 //! | [`vary`] | operator commands |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
+pub mod bench;
 mod capture;
 pub mod cli;
 pub mod control;

@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 mod download;
 pub mod flood;
+pub mod footprint;
 pub mod impair;
 pub mod namespace;
 mod network;

@@ -1,54 +1,12 @@
 //! A lab leaves nothing behind, and wrong use is answered with one clear sentence.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tests::footprint::{Footprint, footprint, lab_processes};
 use tests::{Lab, cluster_lab, eventually, succeed, text};
-
-/// What a lab could leave behind on the host.
-#[derive(Debug, PartialEq)]
-struct Footprint {
-    devices: String,
-    routes: String,
-    namespaces: BTreeSet<String>,
-    labs: BTreeSet<String>,
-    processes: usize,
-}
-
-fn names(folder: &str) -> BTreeSet<String> {
-    fs::read_dir(folder)
-        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
-        .unwrap_or_default()
-}
-
-fn footprint() -> Footprint {
-    let own = succeed(Command::new("ip").args(["-o", "link"]));
-    Footprint {
-        devices: own.lines().filter_map(|line| line.split(':').nth(1)).collect::<Vec<_>>().join(" "),
-        routes: succeed(Command::new("ip").args(["route", "show", "table", "all"])),
-        namespaces: names("/run/netns"),
-        labs: names("/run/cluster-lab"),
-        processes: lab_processes().len(),
-    }
-}
-
-/// Process ids of every `cluster-lab` that runs. One that has ended and only waits for whoever
-/// adopted it to notice does not.
-fn lab_processes() -> Vec<u32> {
-    let runs = |stat: String| stat.contains("(cluster-lab) ") && !stat.contains("(cluster-lab) Z");
-    names("/proc")
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .filter(|pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(runs))
-        .collect()
-}
-
-fn settles_to(before: &Footprint) {
-    eventually("nothing is left behind", || footprint() == *before);
-}
 
 fn pid_of(value: &serde_json::Value) -> Pid {
     let pid = value["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
@@ -67,7 +25,7 @@ fn two_labs_run_side_by_side_and_go_without_a_trace() {
         two.curl(&["http://203.0.113.1:60/"]);
         assert_eq!(footprint().devices, before.devices, "a lab's devices live in its own namespace");
     }
-    settles_to(&before);
+    before.is_all_there_is();
 }
 
 /// In front, the lab ends with Ctrl-C, and leaves nothing.
@@ -89,7 +47,7 @@ fn ctrl_c_takes_the_lab_down() {
     let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
     assert!(front.wait().expect("it ends").success());
     rest.join().expect("no panic");
-    settles_to(&before);
+    before.is_all_there_is();
 }
 
 /// After a crash of the lab command nothing runs on, and `down` removes what is left.
@@ -109,7 +67,7 @@ fn down_cleans_up_after_a_crash() {
     front.wait().expect("it ends");
     eventually("its processes have ended", || lab_processes().len() == before.processes);
     succeed(cluster_lab().args(["down", "--name", &name]));
-    settles_to(&before);
+    before.is_all_there_is();
 }
 
 /// `kill -9` on an image's process is what `cluster-lab kill` does; STOP and CONT work too.
@@ -241,7 +199,7 @@ fn wrong_use_is_refused_with_a_reason() {
         tests::program("cluster-lab").display()
     );
     refused(Command::new("unshare").args(["-m", "sh", "-c", &hide]), 1, "/dev/net/tun");
-    settles_to(&before);
+    before.is_all_there_is();
     let lab = Lab::up("pair");
     refused(lab.command("kill").arg("MVS9"), 1, "MVS9");
     refused(lab.command("netstat").args(["MVS1", "NONSENSE"]), 2, "NONSENSE");

@@ -5,6 +5,7 @@ mod client;
 mod show;
 mod up;
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -15,7 +16,7 @@ use rustix::process::Signal;
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
-use crate::{demo, image, network, probe, profile, simulate, vary};
+use crate::{bench, demo, image, network, probe, profile, simulate, vary};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -189,6 +190,30 @@ enum Command {
         #[arg(long, requires = "matrix")]
         json: bool,
     },
+    /// Measure this lab and its rivals side by side: the kernel alone, nft DNAT, HAProxy
+    ///
+    /// Examples: bench --quick
+    ///           bench --only down,up --rounds 9 --json bench.json --svg bench.svg
+    #[command(verbatim_doc_comment)]
+    Bench(bench::Arguments),
+    /// One client of the bench, or the kernel's sink
+    #[command(hide = true)]
+    Load {
+        #[command(subcommand)]
+        load: bench::load::Load,
+    },
+    /// Run a command in the network that a process holds
+    #[command(hide = true)]
+    Inside {
+        /// The process
+        holder: u32,
+        /// It is in a user namespace of its own
+        #[arg(long)]
+        user: bool,
+        /// The command and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Connections that are measured, driven by lines of JSON on standard input
     #[command(hide = true)]
     Probe,
@@ -268,6 +293,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Image(arguments) => image::main(&arguments)?,
         Command::Simulate(arguments) => simulate::simulate(&arguments)?,
         Command::Network => network::hold()?,
+        Command::Load { load } => bench::load::main(&load)?,
+        Command::Inside { holder, user, command } => {
+            network::enter(holder, user)?;
+            crate::die_with_parent()?;
+            return run_in_place(&command);
+        }
         Command::Exec { lab, command } => return exec(&lab.name, &command),
         Command::Shell { lab } => {
             let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
@@ -283,16 +314,21 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Becomes `command` in the lab's network.
 fn exec(lab: &str, command: &[String]) -> Result<ExitCode> {
-    use std::os::unix::process::CommandExt;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let reply = runtime.block_on(client::ask(lab, Request::Enter))?;
     drop(runtime);
     if let Reply::Enter { holder: Some(holder), user } = reply {
         network::enter(holder, user)?;
     }
+    run_in_place(command)
+}
+
+/// Becomes `command`.
+fn run_in_place(command: &[impl AsRef<OsStr>]) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
     let [program, arguments @ ..] = command else { bail!("no command") };
     let error = std::process::Command::new(program).args(arguments).exec();
-    eprintln!("cluster-lab: {program} cannot be run: {error}");
+    eprintln!("cluster-lab: {} cannot be run: {error}", program.as_ref().display());
     // As a shell says it.
     Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
 }
@@ -339,10 +375,15 @@ async fn talk(command: Command) -> Result<()> {
         }
         Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
         Command::Demo { name, .. } => demo::story(&name, std::io::stdout().is_terminal()).await,
+        Command::Bench(arguments) => bench::bench(&arguments).await,
         Command::Probe => probe::serve().await,
-        Command::Image(_) | Command::Simulate(_) | Command::Network | Command::Exec { .. } | Command::Shell { .. } => {
-            Err(anyhow::anyhow!("handled before")).context("a command without a handler")
-        }
+        Command::Image(_)
+        | Command::Simulate(_)
+        | Command::Network
+        | Command::Load { .. }
+        | Command::Inside { .. }
+        | Command::Exec { .. }
+        | Command::Shell { .. } => Err(anyhow::anyhow!("handled before")).context("a command without a handler"),
     }
 }
 

@@ -1,10 +1,11 @@
-//! A lab for a demo, and clients in its network.
+//! A lab for a demo or a benchmark, and clients in its network.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 use crate::control::{Answer, DvipaStatus, Question, Reply, Request, Status};
 use crate::netstat::{Report, ReportKind};
@@ -16,25 +17,35 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A lab that this process runs.
 #[derive(Debug)]
-pub(super) struct Lab {
+pub(crate) struct Lab {
     name: String,
     handle: Handle,
+    running: JoinHandle<Result<()>>,
 }
 
 impl Lab {
     /// Brings the cluster up, has `work` done with it, and takes it down however that ends.
     pub async fn with<T>(name: &str, cluster: Cluster, work: impl AsyncFnOnce(&Lab) -> Result<T>) -> Result<T> {
-        let options = Options { name: name.to_owned(), host: false, in_process: false };
-        let (running, handle) = supervisor::start(cluster, options).await?;
-        let running = tokio::spawn(polled(running));
-        let lab = Lab { name: name.to_owned(), handle };
+        let lab = Lab::up(name, cluster, false).await?;
         let done = tokio::select! {
             done = work(&lab) => done,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         };
-        lab.handle.take_down();
-        running.await??;
+        lab.down().await?;
         done
+    }
+
+    /// Brings the cluster up, in one process if `in_process`. It stays up until [`down`](Lab::down).
+    pub async fn up(name: &str, cluster: Cluster, in_process: bool) -> Result<Lab> {
+        let options = Options { name: name.to_owned(), host: false, in_process };
+        let (running, handle) = supervisor::start(cluster, options).await?;
+        Ok(Lab { name: name.to_owned(), handle, running: tokio::spawn(polled(running)) })
+    }
+
+    /// Takes the cluster down, whole.
+    pub async fn down(self) -> Result<()> {
+        self.handle.take_down();
+        self.running.await?
     }
 
     pub async fn status(&self) -> Result<Status> {

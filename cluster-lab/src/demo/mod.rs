@@ -1,9 +1,9 @@
 //! `demo`: shows by itself what the lab promises, and fails unless all of it held.
 
 mod faults;
-mod lab;
+pub(crate) mod lab;
 mod matrix;
-mod prober;
+pub(crate) mod prober;
 mod story;
 
 pub use matrix::matrix;

@@ -1,4 +1,4 @@
-//! The probe, as a client of a demo's lab.
+//! The probe, as a client of a lab.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use crate::probe::{Order, Outcome};
 
 /// A probe that runs; it ends with this.
 #[derive(Debug)]
-pub(super) struct Prober {
+pub(crate) struct Prober {
     orders: ChildStdin,
     outcomes: BufReader<ChildStdout>,
     _child: Child,

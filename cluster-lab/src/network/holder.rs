@@ -1,5 +1,6 @@
 //! The process that holds a lab's network namespace, and how other processes enter it.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -24,13 +25,35 @@ impl Holder {
     /// # Errors
     /// What was refused, with the remedy.
     pub fn start(plan: &Plan) -> Result<Holder> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("network")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("the network's process cannot be started")?;
+        Holder::spawn(Command::new(std::env::current_exe()?).arg("network"), plan)
+    }
+
+    /// The same in the user namespace of this one, so that devices can join both networks.
+    ///
+    /// # Errors
+    /// What was refused, with the remedy.
+    pub fn start_beside(&self, plan: &Plan) -> Result<Holder> {
+        let program = std::env::current_exe()?;
+        Holder::spawn(self.inside(&program)?.arg("network"), plan)
+    }
+
+    /// A program that will run in these namespaces, and ends with this process.
+    ///
+    /// # Errors
+    /// If this program cannot be found any more.
+    pub fn inside(&self, program: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("inside").arg(self.pid().to_string());
+        if self.user {
+            command.arg("--user");
+        }
+        command.arg("--").arg(program);
+        Ok(command)
+    }
+
+    fn spawn(command: &mut Command, plan: &Plan) -> Result<Holder> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("the network's process cannot be started")?;
         let mut input = child.stdin.take().ok_or_else(|| anyhow!("no pipe"))?;
         let mut output = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?);
         serde_json::to_writer(&input, plan)?;

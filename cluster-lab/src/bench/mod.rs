@@ -1,0 +1,154 @@
+//! `bench`: measures this lab and its rivals side by side in one run.
+//!
+//! The same client and the same bytes for each, in network namespaces of its own; every round does
+//! every work in every shape, so that a noisy minute meets all of them. Only ratios within one run
+//! count.
+
+mod chart;
+mod installed;
+pub mod load;
+mod report;
+mod rivals;
+mod shape;
+mod stage;
+mod table;
+mod takeover;
+mod works;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use installed::{Missing, find};
+use report::Report;
+use shape::Shape;
+use stage::Stage;
+use works::{Times, Work};
+
+const WEB: u16 = 80;
+const SINK: u16 = 9;
+/// Length of the file that is downloaded, as often as there is time for.
+const DOWNLOAD: u64 = 256 << 20;
+
+/// What to measure, and how.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Name of the labs that the bench makes
+    #[arg(long, default_value = "bench")]
+    name: String,
+    /// One short round of everything, to see that it works; its numbers mean little
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// How many seconds each measurement takes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Only these works
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Work>,
+    /// Only these shapes; ratios are to the kernel
+    #[arg(long, value_enum, value_delimiter = ',')]
+    shapes: Vec<Shape>,
+    /// Write the results as JSON, every sample among them; '-' prints them instead of the table
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the results
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn works(&self) -> Vec<Work> {
+        Work::ALL.into_iter().filter(|work| self.only.is_empty() || self.only.contains(work)).collect()
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        Shape::ALL.into_iter().filter(|shape| self.shapes.is_empty() || self.shapes.contains(shape)).collect()
+    }
+
+    fn times(&self) -> (u32, Times) {
+        let millis = Duration::from_millis;
+        match self.quick {
+            true => (1, Times { warm_up: millis(100), measured: millis(200) }),
+            false => (self.rounds, Times { warm_up: millis(500), measured: Duration::from_secs(self.seconds) }),
+        }
+    }
+}
+
+/// Measures, prints, writes, and leaves nothing behind but the files that were asked for.
+///
+/// # Errors
+/// What could not be measured, and why.
+pub async fn bench(arguments: &Arguments) -> Result<()> {
+    for file in [&arguments.json, &arguments.svg].into_iter().flatten() {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        ensure!(folder.is_none_or(Path::is_dir), "{}: there is no such folder", file.display());
+    }
+    // From now on signals end the run in order.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut stage, mut missing) = (Stage::default(), Vec::new());
+    // Not broken off half-way: what is up by halves could not be taken down.
+    let measured = match stage.set_up(&arguments.name, &arguments.shapes(), &mut missing).await {
+        Ok(()) => tokio::select! {
+            biased;
+            _ = interrupt.recv() => Err(anyhow!("interrupted")),
+            _ = terminate.recv() => Err(anyhow!("terminated")),
+            measured = measure(&stage, arguments, missing) => measured,
+        },
+        Err(error) => Err(error),
+    };
+    let down = stage.take_down().await;
+    let report = measured?;
+    down?;
+    if let Some(file) = &arguments.json {
+        report.write_json(file)?;
+    }
+    if let Some(file) = &arguments.svg {
+        chart::write(&report, file)?;
+    }
+    if arguments.json.as_deref() != Some(Path::new("-")) {
+        print!("{}", table::table(&report));
+    }
+    Ok(())
+}
+
+/// All rounds. Every second one takes the shapes in the opposite order.
+async fn measure(stage: &Stage, arguments: &Arguments, mut missing: Vec<Missing>) -> Result<Report> {
+    let mut works = arguments.works();
+    if works.iter().any(|work| work.needs_wrk()) && find("wrk").is_none() {
+        missing.push(Missing::new("wrk", "HTTP requests and connections are left out"));
+        works.retain(|work| !work.needs_wrk());
+    }
+    for missing in &missing {
+        eprintln!("{}", missing.told());
+    }
+    let mut sides = stage.sides(&arguments.shapes()).await?;
+    ensure!(!sides.is_empty() && !works.is_empty(), "nothing is left to measure");
+    let shapes: Vec<Shape> = sides.iter().map(|side| side.shape).collect();
+    let (rounds, times) = arguments.times();
+    let mut report = Report::new(rounds, times.measured.as_secs_f64(), &works, &shapes, missing);
+    for round in 1..=rounds {
+        for work in &works {
+            for side in sides.iter().filter(|side| work.fits(side.shape)) {
+                let values = work.measure(side, times).await?;
+                report.add(*work, side.shape, &values);
+                tell(round, *work, side.shape, &values);
+            }
+        }
+        sides.reverse();
+    }
+    report.conclude();
+    Ok(report)
+}
+
+/// Progress, beside the output.
+fn tell(round: u32, work: Work, shape: Shape, values: &[f64]) {
+    let values = work.metrics().iter().zip(values);
+    let values: Vec<_> = values.map(|(metric, value)| format!("{} {}", report::number(*value), metric.unit)).collect();
+    eprintln!("round {round}: {:<24}{:<12}{}", work.metrics()[0].title, shape.heading(), values.join(", "));
+}
