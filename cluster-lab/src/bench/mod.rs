@@ -33,6 +33,14 @@ const SINK: u16 = 9;
 /// Length of the file that is downloaded, as often as there is time for.
 const DOWNLOAD: u64 = 256 << 20;
 
+/// Gives a namespace's kernel a congestion control that does not pace, and prints its name: a host's
+/// default may be BBR, and what is measured then is its timer. CUBIC may not be allowed there.
+const UNPACED: [&str; 3] = [
+    "sh",
+    "-c",
+    "f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic > $f || echo reno > $f; } 2>/dev/null && cat $f",
+];
+
 /// What to measure, and how.
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::installed::{Missing, find};
 use super::shape::Shape;
-use super::{DOWNLOAD, SINK, WEB};
+use super::{DOWNLOAD, SINK, UNPACED, WEB};
 use crate::network::{Holder, Plan};
 
 /// The client's and the server's end of the pair between them.
@@ -49,6 +49,8 @@ impl Rivals {
         let (Some(ip), Some(nginx)) = (ip, nginx) else { return Ok(None) };
         let client = Holder::start(&plan(DIRECT[0])?)?;
         let server = client.start_beside(&plan(DIRECT[1])?)?;
+        // Sockets take it over from the socket that listens: before anybody does.
+        run(server.inside(UNPACED[0])?.args(&UNPACED[1..]))?;
         let folder = Folder::make()?;
         let mut rivals =
             Rivals { programs: Vec::new(), servers: Vec::new(), client, server, balancers: Vec::new(), folder };
@@ -87,6 +89,7 @@ impl Rivals {
             _ => (HAPROXY, "haproxy"),
         };
         let balancer = self.client.start_beside(&plan(front)?)?;
+        run(balancer.inside(UNPACED[0])?.args(&UNPACED[1..]))?;
         join(ip, (&self.client, client), (&balancer, front), device)?;
         join(ip, (&balancer, back), (&self.server, server), &format!("{device}-back"))?;
         if shape == Shape::Nft {

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::installed::Missing;
 use super::rivals::Rivals;
 use super::shape::Shape;
-use super::{SINK, WEB};
+use super::{SINK, UNPACED, WEB};
 use crate::demo::lab::Lab;
 use crate::network::Holder;
 use crate::profile;
@@ -93,6 +93,7 @@ impl Stage {
         }
         sides.retain(|side| shapes.contains(&side.shape));
         for side in &sides {
+            side.run(UNPACED[0], &UNPACED[1..]).await?;
             let servers = [WEB, SINK].map(|port| side.at(port));
             let checked = side.load(&["check", &servers[0], &servers[1]]).await;
             checked.with_context(|| match &self.rivals {

@@ -43,6 +43,7 @@ pub enum Load {
         #[arg(long, default_value_t = 50)]
         connections: usize,
         #[command(flatten)]
+        /// For how long
         times: Times,
     },
     /// Read and forget what clients send (RFC 863)
