@@ -33,13 +33,8 @@ const SINK: u16 = 9;
 /// Length of the file that is downloaded, as often as there is time for.
 const DOWNLOAD: u64 = 256 << 20;
 
-/// Gives a namespace's kernel a congestion control that does not pace, and prints its name: a host's
-/// default may be BBR, and what is measured then is its timer. CUBIC may not be allowed there.
-const UNPACED: [&str; 3] = [
-    "sh",
-    "-c",
-    "f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic > $f || echo reno > $f; } 2>/dev/null && cat $f",
-];
+/// Where a network namespace keeps the congestion control that its new sockets get.
+const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// What to measure, and how.
 #[derive(Debug, Args)]
@@ -62,6 +57,10 @@ pub struct Arguments {
     /// Only these shapes; ratios are to the kernel
     #[arg(long, value_enum, value_delimiter = ',')]
     shapes: Vec<Shape>,
+    /// The congestion control of the kernel's senders; the host's own if none is given. One that
+    /// paces (bbr) makes runs depend on the machine's timers
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<String>,
     /// Write the results as JSON, every sample among them; '-' prints them instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -101,7 +100,7 @@ pub async fn bench(arguments: &Arguments) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (mut stage, mut missing) = (Stage::default(), Vec::new());
     // Not broken off half-way: what is up by halves could not be taken down.
-    let measured = match stage.set_up(&arguments.name, &arguments.shapes(), &mut missing).await {
+    let measured = match stage.set_up(arguments, &mut missing).await {
         Ok(()) => tokio::select! {
             biased;
             _ = interrupt.recv() => Err(anyhow!("interrupted")),
@@ -150,8 +149,16 @@ async fn measure(stage: &Stage, arguments: &Arguments, mut missing: Vec<Missing>
         }
         sides.reverse();
     }
+    if let Some(congestion) = &arguments.congestion {
+        report.congestion.clone_from(congestion);
+    }
     report.conclude();
     Ok(report)
+}
+
+/// The command that gives a namespace this congestion control.
+fn set_congestion(name: &str) -> [String; 3] {
+    ["sh".into(), "-c".into(), format!("echo '{}' > {CONGESTION}", name.replace('\'', ""))]
 }
 
 /// Progress, beside the output.

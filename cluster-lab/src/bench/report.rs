@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::CONGESTION;
 use super::installed::Missing;
 use super::shape::Shape;
 use super::works::{Metric, Work};
@@ -14,6 +15,8 @@ use super::works::{Metric, Work};
 pub(super) struct Report {
     pub processors: usize,
     pub kernel: String,
+    /// Of the kernel's senders.
+    pub congestion: String,
     pub rounds: u32,
     /// Of each measurement.
     pub seconds: f64,
@@ -57,6 +60,7 @@ impl Report {
         Report {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            congestion: std::fs::read_to_string(CONGESTION).unwrap_or_default().trim().to_owned(),
             rounds,
             seconds,
             shapes: shapes.iter().map(|shape| Column { shape: *shape, title: shape.title() }).collect(),

@@ -16,7 +16,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::installed::{Missing, find};
 use super::shape::Shape;
-use super::{DOWNLOAD, SINK, UNPACED, WEB};
+use super::stage::refused;
+use super::{DOWNLOAD, SINK, WEB, set_congestion};
 use crate::network::{Holder, Plan};
 
 /// The client's and the server's end of the pair between them.
@@ -35,11 +36,12 @@ pub(super) struct Rivals {
     server: Holder,
     balancers: Vec<Holder>,
     folder: Folder,
+    congestion: Option<String>,
 }
 
 impl Rivals {
     /// Brings up each that is installed; of the others, `missing` learns what to install.
-    pub fn up(missing: &mut Vec<Missing>) -> Result<Option<Rivals>> {
+    pub fn up(congestion: Option<&str>, missing: &mut Vec<Missing>) -> Result<Option<Rivals>> {
         let (ip, nginx) = (find("ip"), find("nginx"));
         for (program, found) in [("ip", &ip), ("nginx", &nginx)] {
             if found.is_none() {
@@ -49,11 +51,20 @@ impl Rivals {
         let (Some(ip), Some(nginx)) = (ip, nginx) else { return Ok(None) };
         let client = Holder::start(&plan(DIRECT[0])?)?;
         let server = client.start_beside(&plan(DIRECT[1])?)?;
-        // Sockets take it over from the socket that listens: before anybody does.
-        run(server.inside(UNPACED[0])?.args(&UNPACED[1..]))?;
         let folder = Folder::make()?;
-        let mut rivals =
-            Rivals { programs: Vec::new(), servers: Vec::new(), client, server, balancers: Vec::new(), folder };
+        let congestion = congestion.map(str::to_owned);
+        let mut rivals = Rivals {
+            programs: Vec::new(),
+            servers: Vec::new(),
+            client,
+            server,
+            balancers: Vec::new(),
+            folder,
+            congestion,
+        };
+        // A socket takes it over from the one that listens: before anybody does.
+        rivals.control_congestion(&rivals.client)?;
+        rivals.control_congestion(&rivals.server)?;
         rivals.serve(&ip, &nginx)?;
         for (program, balancer) in [("nft", Shape::Nft), ("haproxy", Shape::Haproxy)] {
             match find(program) {
@@ -62,6 +73,14 @@ impl Rivals {
             }
         }
         Ok(Some(rivals))
+    }
+
+    fn control_congestion(&self, holder: &Holder) -> Result<()> {
+        let Some(congestion) = &self.congestion else { return Ok(()) };
+        let [shell, arguments @ ..] = set_congestion(congestion);
+        let set = holder.inside(shell)?.args(arguments).stdin(Stdio::null()).output()?;
+        ensure!(set.status.success(), "{}", refused(congestion, &set.stderr));
+        Ok(())
     }
 
     /// nginx and the sink.
@@ -89,7 +108,7 @@ impl Rivals {
             _ => (HAPROXY, "haproxy"),
         };
         let balancer = self.client.start_beside(&plan(front)?)?;
-        run(balancer.inside(UNPACED[0])?.args(&UNPACED[1..]))?;
+        self.control_congestion(&balancer)?;
         join(ip, (&self.client, client), (&balancer, front), device)?;
         join(ip, (&balancer, back), (&self.server, server), &format!("{device}-back"))?;
         if shape == Shape::Nft {

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::process::Output;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
 
 use super::installed::Missing;
 use super::rivals::Rivals;
 use super::shape::Shape;
-use super::{SINK, UNPACED, WEB};
+use super::{Arguments, SINK, WEB, set_congestion};
 use crate::demo::lab::Lab;
 use crate::network::Holder;
 use crate::profile;
@@ -48,9 +48,10 @@ enum Client<'a> {
 impl Stage {
     /// Brings up what `shapes` need. What is up stays so until [`take_down`](Stage::take_down), after
     /// an error too.
-    pub async fn set_up(&mut self, name: &str, shapes: &[Shape], missing: &mut Vec<Missing>) -> Result<()> {
+    pub async fn set_up(&mut self, arguments: &Arguments, missing: &mut Vec<Missing>) -> Result<()> {
+        let (name, shapes, congestion) = (&arguments.name, arguments.shapes(), arguments.congestion.as_deref());
         if shapes.iter().any(|shape| !shape.is_ours()) {
-            self.rivals = Rivals::up(missing).context("the rivals cannot be brought up")?;
+            self.rivals = Rivals::up(congestion, missing).context("the rivals cannot be brought up")?;
         }
         let lab = async |name: &str, in_process| {
             let cluster = profile::read("bench", PROFILE, std::path::Path::new("."))?;
@@ -61,6 +62,12 @@ impl Stage {
         }
         if shapes.contains(&Shape::InProcess) {
             self.in_process = Some(lab(&format!("{name}-in-process"), true).await?);
+        }
+        for lab in [&self.processes, &self.in_process].into_iter().flatten() {
+            let Some(congestion) = congestion else { break };
+            let [shell, option, script] = set_congestion(congestion);
+            let set = lab.client(&shell, &[&option, &script])?.output().await?;
+            ensure!(set.status.success(), "{}", refused(congestion, &set.stderr));
         }
         Ok(())
     }
@@ -93,7 +100,6 @@ impl Stage {
         }
         sides.retain(|side| shapes.contains(&side.shape));
         for side in &sides {
-            side.run(UNPACED[0], &UNPACED[1..]).await?;
             let servers = [WEB, SINK].map(|port| side.at(port));
             let checked = side.load(&["check", &servers[0], &servers[1]]).await;
             checked.with_context(|| match &self.rivals {
@@ -103,6 +109,16 @@ impl Stage {
         }
         Ok(sides)
     }
+}
+
+/// Why the kernel does not take this congestion control.
+pub(super) fn refused(congestion: &str, why: &[u8]) -> String {
+    let why = String::from_utf8_lossy(why);
+    format!(
+        "the kernel does not take '{congestion}' in a network namespace: {}; \
+         'sysctl net.ipv4.tcp_allowed_congestion_control' lists what it takes",
+        why.trim()
+    )
 }
 
 impl<'a> Side<'a> {
