@@ -99,6 +99,7 @@ impl Driver {
         let Core { stack, vipa, .. } = core;
         let mut out = Out { links: &mut self.links, outbound: vipa.outbound_header() };
         more |= stack.poll_transmit(now, &mut out, BATCH);
+        self.links.xcf.flush();
         core.wake();
         Ok(more)
     }

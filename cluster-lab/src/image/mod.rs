@@ -32,7 +32,7 @@ use announce::Announcer;
 use applications::Applications;
 use node::{NetworkLink, Node, Plan, Story};
 use vipa::Quiesce;
-use xcf::{Exchange, UdpLink, XcfLink};
+use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
 
 pub(crate) use node::{set_exit, tell};
 pub use shared::Shared;
@@ -214,7 +214,8 @@ impl Host {
         let xcf: Box<dyn XcfLink> = if self.start.in_process {
             Box::new(self.exchange.attach(image.xcf))
         } else {
-            Box::new(UdpLink::bind(image.xcf, incarnation, &self.start.key, &self.start.endpoints)?)
+            let udp = UdpLink::bind(image.xcf, incarnation, &self.start.key, &self.start.endpoints)?;
+            Box::new(SharedLink::new(udp, image.xcf, &self.start.endpoints)?)
         };
         let definitions = image.definitions();
         let vipa = vipa::Config {

@@ -158,6 +158,10 @@ impl XcfLink for TappedLink {
         self.link.send_packet(to, packet)
     }
 
+    fn flush(&mut self) {
+        self.link.flush();
+    }
+
     fn poll_line(&mut self) -> Option<String> {
         self.link.poll_line()
     }

@@ -52,6 +52,10 @@ impl XcfLink for CutLink {
         if self.cut().to.contains(&to) { Ok(Some(packet)) } else { self.link.send_packet(to, packet) }
     }
 
+    fn flush(&mut self) {
+        self.link.flush();
+    }
+
     fn poll_line(&mut self) -> Option<String> {
         self.link.poll_line()
     }

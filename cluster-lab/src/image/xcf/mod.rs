@@ -5,6 +5,7 @@ mod channel;
 mod cut;
 mod refusals;
 mod seal;
+mod shared;
 mod udp;
 mod window;
 
@@ -21,6 +22,7 @@ use stack::Packet;
 pub use channel::Exchange;
 pub use cut::CutLink;
 pub use refusals::{Cause, Refusals};
+pub use shared::SharedLink;
 pub use udp::UdpLink;
 
 /// One image's attachment to XCF.
@@ -44,6 +46,9 @@ pub trait XcfLink: Send {
     fn send_packet(&mut self, to: IpAddr, packet: Packet) -> io::Result<Option<Packet>> {
         self.send(to, &[IoSlice::new(packet.bytes())]).map(|()| Some(packet))
     }
+
+    /// Nothing more is sent for now: whoever waits for what was sent may be woken.
+    fn flush(&mut self) {}
 
     /// The next line that the link has for the event log.
     fn poll_line(&mut self) -> Option<String> {

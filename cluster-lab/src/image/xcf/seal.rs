@@ -172,6 +172,11 @@ impl Seal {
         }
     }
 
+    /// The life of a peer that has answered this one.
+    pub fn proven_life(&self, peer: IpAddr) -> Option<u64> {
+        self.peers.get(&peer).filter(|peer| peer.proven).map(|peer| peer.life)
+    }
+
     /// Seals the content that lies in `datagram` between room for the header and for the tag, for
     /// one of the [`receivers`](Seal::receivers) of it. `None` if there is no such peer.
     pub fn seal(&mut self, to: IpAddr, receiver_life: u64, datagram: &mut [u8]) -> Option<()> {

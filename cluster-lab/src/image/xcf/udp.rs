@@ -92,6 +92,28 @@ impl UdpLink {
         })
     }
 
+    /// The life of a peer that has answered this one; `None` if it is not known, or may be that of a recording.
+    pub(super) fn proven_life(&self, peer: IpAddr) -> Option<u64> {
+        self.seal.proven_life(peer)
+    }
+
+    /// Seals what lies in `datagram` between room for header and tag; `None` if the peer is no such one.
+    pub(super) fn seal(&mut self, to: IpAddr, life: u64, datagram: &mut [u8]) -> Option<()> {
+        self.seal.seal(to, life, datagram)
+    }
+
+    /// Opens a datagram that came another way: its sender, and the length of the content behind the header.
+    pub(super) fn open(&mut self, datagram: &mut [u8]) -> Option<(IpAddr, usize)> {
+        match self.seal.open(datagram) {
+            Ok(Opened::Content { from, len }) => Some((from, len)),
+            Ok(Opened::Claim { .. }) => None,
+            Err(cause) => {
+                self.refusals.count(cause);
+                None
+            }
+        }
+    }
+
     fn refuse(&mut self, cause: Cause, from: SocketAddr) {
         self.refusals.count(cause);
         self.lines.extend(self.alarms.line(Instant::now(), cause, from));

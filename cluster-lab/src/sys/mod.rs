@@ -1,6 +1,10 @@
 //! The system calls that no safe interface offers; `unsafe` stands here alone.
 #![allow(unsafe_code)]
 
+mod memory;
+
+pub(crate) use memory::SharedMemory;
+
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -1,0 +1,298 @@
+//! XCF between processes of one host: data goes through memory that two images have in common, without
+//! a system call for each datagram, a copy into the kernel and back, and a seal. Control datagrams, and
+//! data for whom there is no such memory (yet), go over UDP.
+
+mod meeting;
+mod ring;
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+use stack::Packet;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use vipa::wire::Datagram;
+
+use super::seal::{HEADER, TAG};
+use super::{Refusals, UdpLink, XcfLink};
+use meeting::{CONTENT, News, Newsroom, Note};
+use ring::{Broken, Reader, Writer};
+
+/// A peer that has refused is asked again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// UDP, and rings beside it.
+#[derive(Debug)]
+pub struct SharedLink {
+    udp: UdpLink,
+    endpoints: HashMap<IpAddr, SocketAddr>,
+    /// To each peer that data was for.
+    out: HashMap<IpAddr, Outgoing>,
+    /// Those that were written to since the last flush.
+    dirty: Vec<IpAddr>,
+    /// From each peer that has data for this image.
+    incoming: Vec<Incoming>,
+    /// Rings are read in turns: the one that was read last.
+    turn: usize,
+    /// So are all of them and UDP.
+    udp_first: bool,
+    /// What writers wake this image by.
+    bell: AsyncFd<OwnedFd>,
+    news: mpsc::UnboundedReceiver<News>,
+    newsroom: Newsroom,
+    /// Meetings, and who watches what came of them; they end with the link.
+    tasks: JoinSet<()>,
+    /// Rings are numbered.
+    next: u64,
+}
+
+/// A ring to a peer, in one life of it.
+#[derive(Debug)]
+struct Outgoing {
+    life: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking,
+    Refused(Instant),
+    Open { number: u64, writer: Writer, bell: OwnedFd },
+}
+
+/// A ring from a peer.
+#[derive(Debug)]
+struct Incoming {
+    number: u64,
+    from: IpAddr,
+    reader: Reader,
+    /// The writer is gone: what it has written is still read.
+    ended: bool,
+}
+
+impl SharedLink {
+    /// Puts rings beside a UDP link that is bound to `endpoints[own]`.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptors left. Where nobody can be met, UDP carries everything.
+    pub fn new(udp: UdpLink, own: IpAddr, endpoints: &HashMap<IpAddr, SocketAddr>) -> io::Result<Self> {
+        let (newsroom, news) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        if let Some(Ok(listener)) = endpoints.get(&own).map(|endpoint| meeting::open(*endpoint)) {
+            tasks.spawn(meeting::receive(listener, newsroom.clone()));
+        }
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(SharedLink {
+            udp,
+            endpoints: endpoints.clone(),
+            out: HashMap::new(),
+            dirty: Vec::new(),
+            incoming: Vec::new(),
+            turn: 0,
+            udp_first: false,
+            bell: crate::sys::watch(bell)?,
+            news,
+            newsroom,
+            tasks,
+            next: 0,
+        })
+    }
+
+    /// The ring to `to`, in its present life; without one it is asked for, and UDP serves meanwhile.
+    fn writer(&mut self, to: IpAddr) -> Option<&mut Writer> {
+        let life = self.udp.proven_life(to)?;
+        let asks = match self.out.get(&to) {
+            Some(Outgoing { life: known, .. }) if *known != life => true,
+            Some(Outgoing { state: State::Refused(until), .. }) => Instant::now() >= *until,
+            Some(_) => false,
+            None => true,
+        };
+        if asks {
+            let (endpoint, note) = (*self.endpoints.get(&to)?, self.note(to, life)?);
+            self.out.insert(to, Outgoing { life, state: State::Asking });
+            self.tasks.spawn(meeting::ask(to, endpoint, note, self.newsroom.clone()));
+        }
+        match self.out.get_mut(&to) {
+            Some(Outgoing { state: State::Open { writer, .. }, .. }) => Some(writer),
+            _ => None,
+        }
+    }
+
+    /// Writes to the ring if there is one. `None`: UDP is to carry it.
+    fn put(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> Option<io::Result<()>> {
+        let first = parts.first()?;
+        if vipa::wire::classify(first) == Datagram::Control {
+            return None;
+        }
+        let written = self.writer(to)?.put(parts);
+        if !self.dirty.contains(&to) {
+            self.dirty.push(to);
+        }
+        Some(if written { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) })
+    }
+
+    /// What proves this stack's identity to a life of `to`.
+    fn note(&mut self, to: IpAddr, life: u64) -> Option<Note> {
+        let mut note = [0; size_of::<Note>()];
+        note[HEADER..HEADER + CONTENT.len()].copy_from_slice(CONTENT);
+        self.udp.seal(to, life, &mut note)?;
+        Some(note)
+    }
+
+    /// Whose note it is, and that it is for the present life of this stack.
+    fn author(&mut self, mut note: Note) -> Option<IpAddr> {
+        let (from, len) = self.udp.open(&mut note)?;
+        (note.len() == HEADER + len + TAG && note[HEADER..].starts_with(CONTENT)).then_some(from)
+    }
+
+    fn heed(&mut self, news: News) {
+        match news {
+            // What is wrong with it is not told: whoever asked has UDP.
+            News::Asked { note, stream } => drop(self.admit(note, stream)),
+            News::Answered { to, note, memory, bell, stream } => {
+                let opened = if self.author(note) == Some(to) { Writer::open(memory).ok() } else { None };
+                let number = self.number();
+                let Some(outgoing) = self.out.get_mut(&to) else { return };
+                outgoing.state = match opened {
+                    Some(writer) => State::Open { number, writer, bell },
+                    None => State::Refused(Instant::now() + AGAIN),
+                };
+                self.tasks.spawn(meeting::watch(number, stream, self.newsroom.clone()));
+            }
+            News::Refused { to } => {
+                if let Some(outgoing) = self.out.get_mut(&to) {
+                    outgoing.state = State::Refused(Instant::now() + AGAIN);
+                }
+            }
+            News::Gone { number } => {
+                let is = |outgoing: &Outgoing| matches!(outgoing.state, State::Open { number: its, .. } if its == number);
+                self.out.retain(|_, outgoing| !is(outgoing));
+                self.incoming.iter_mut().filter(|ring| ring.number == number).for_each(|ring| ring.ended = true);
+            }
+        }
+        // Those that have ended.
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Makes a ring for a peer that asks, in place of one that it had.
+    fn admit(&mut self, note: Note, stream: tokio::net::UnixStream) -> io::Result<()> {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let from = self.author(note).ok_or_else(denied)?;
+        let life = self.udp.proven_life(from).ok_or_else(denied)?;
+        let note = self.note(from, life).ok_or_else(denied)?;
+        let (reader, memory) = Reader::create()?;
+        meeting::answer(&stream, &note, &memory, self.bell.get_ref())?;
+        let number = self.number();
+        self.incoming.retain(|ring| ring.from != from);
+        self.incoming.push(Incoming { number, from, reader, ended: false });
+        self.tasks.spawn(meeting::watch(number, stream, self.newsroom.clone()));
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// The next datagram of any ring.
+    fn take(&mut self, packet: &mut Packet) -> Option<IpAddr> {
+        for _ in 0..self.incoming.len() {
+            self.turn = if self.turn + 1 < self.incoming.len() { self.turn + 1 } else { 0 };
+            let ring = &mut self.incoming[self.turn];
+            match ring.reader.take(packet.room(0)) {
+                Ok(Some(len)) => {
+                    packet.filled(len);
+                    return Some(ring.from);
+                }
+                Ok(None) if !ring.ended => {}
+                // The peer finds out by itself, and asks for another one.
+                Ok(None) | Err(Broken) => {
+                    self.incoming.remove(self.turn);
+                    return self.take(packet);
+                }
+            }
+        }
+        None
+    }
+
+    /// Has every writer wake this image; `false` if one has written meanwhile.
+    fn sleeps(&self) -> bool {
+        self.incoming.iter().all(|ring| ring.reader.sleeps())
+    }
+
+    /// Pending until a bell has rung.
+    fn poll_bell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.bell.poll_read_ready(cx))?;
+            // How often it has rung says nothing.
+            let read = guard.try_io(|bell| rustix::io::read(bell.get_ref(), &mut [0; 8]).map_err(io::Error::from));
+            if let Ok(read) = read {
+                return Poll::Ready(read.map(drop));
+            }
+        }
+    }
+}
+
+impl XcfLink for SharedLink {
+    fn poll_recv(&mut self, cx: &mut Context<'_>, packet: &mut Packet) -> Poll<io::Result<IpAddr>> {
+        while let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+            self.heed(news);
+        }
+        self.udp_first = !self.udp_first;
+        loop {
+            for udp in [self.udp_first, !self.udp_first] {
+                if udp {
+                    if let Poll::Ready(received) = self.udp.poll_recv(cx, packet) {
+                        return Poll::Ready(received);
+                    }
+                } else if let Some(from) = self.take(packet) {
+                    return Poll::Ready(Ok(from));
+                }
+            }
+            if self.sleeps() && self.poll_bell(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn send(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        match self.put(to, parts) {
+            Some(sent) => sent,
+            None => self.udp.send(to, parts),
+        }
+    }
+
+    fn send_packet(&mut self, to: IpAddr, packet: Packet) -> io::Result<Option<Packet>> {
+        match self.put(to, &[IoSlice::new(packet.bytes())]) {
+            // Lost, as it may be; the buffer is free in either case.
+            Some(_) => Ok(Some(packet)),
+            None => self.udp.send_packet(to, packet),
+        }
+    }
+
+    fn flush(&mut self) {
+        for to in self.dirty.drain(..) {
+            if let Some(Outgoing { state: State::Open { writer, bell, .. }, .. }) = self.out.get_mut(&to)
+                && writer.wakes()
+            {
+                // A bell that has rung too often to count rings already.
+                let _ = rustix::io::write(&*bell, &1u64.to_ne_bytes());
+            }
+        }
+    }
+
+    fn poll_line(&mut self) -> Option<String> {
+        self.udp.poll_line()
+    }
+
+    fn refusals(&self) -> Arc<Refusals> {
+        self.udp.refusals()
+    }
+}
