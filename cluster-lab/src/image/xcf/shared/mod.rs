@@ -172,7 +172,8 @@ impl SharedLink {
                 }
             }
             News::Gone { number } => {
-                let is = |outgoing: &Outgoing| matches!(outgoing.state, State::Open { number: its, .. } if its == number);
+                let is =
+                    |outgoing: &Outgoing| matches!(outgoing.state, State::Open { number: its, .. } if its == number);
                 self.out.retain(|_, outgoing| !is(outgoing));
                 self.incoming.iter_mut().filter(|ring| ring.number == number).for_each(|ring| ring.ended = true);
             }

@@ -10,7 +10,8 @@
 //! `tail` and `head` only grow; modulo the room they tell where the next datagram goes in and comes out.
 //! Each begins at a multiple of eight with its length in eight bytes, and never wraps: where it would, the
 //! rest is skipped. As long as the reader keeps up, the writer starts from the beginning again and again,
-//! so that the memory in use stays small and within a processor's cache.
+//! so that the memory in use stays small and within a processor's cache. What was skipped is room again
+//! only once the reader has come by.
 //!
 //! The reader trusts the writer with the content alone: what it says of places and lengths is checked.
 
@@ -25,8 +26,9 @@ const ROOM: u64 = 16 << 20;
 const START: usize = 4096;
 const LEN: usize = START + ROOM as usize;
 
-/// Beyond this an empty ring starts from its beginning.
-const RESTART: u64 = 256 << 10;
+/// Beyond this an empty ring starts from its beginning. It is also the room that is left then, until the
+/// reader has come by: a burst.
+const RESTART: u64 = 4 << 20;
 /// In place of a length: nothing more until the end of the room.
 const SKIP: u64 = u64::MAX;
 
@@ -234,6 +236,20 @@ mod tests {
             assert_eq!(reader.take(&mut buffer), Ok(Some(60_000)));
         }
         assert!(highest < START + (RESTART as usize) + 65_536, "{highest}");
+    }
+
+    /// Wherever an empty ring has come to, there is room for a burst.
+    #[test]
+    fn an_empty_ring_takes_a_burst() {
+        let ((mut writer, mut reader), datagram) = (ring(), vec![1; 60_000]);
+        let mut buffer = vec![0; 65_536];
+        for _ in 0..1000 {
+            for _ in 0..RESTART as usize / 2 / datagram.len() {
+                assert!(writer.put(&[IoSlice::new(&datagram)]), "at {}", place(writer.tail));
+            }
+            while reader.take(&mut buffer).unwrap().is_some() {}
+            assert!(writer.put(&[IoSlice::new(b"odd")]) && reader.take(&mut buffer) == Ok(Some(3)));
+        }
     }
 
     #[test]
