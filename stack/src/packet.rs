@@ -187,7 +187,12 @@ impl Pool {
 
     /// An empty full-size packet, from the free ones if there is one.
     pub fn take(&mut self) -> Packet {
-        self.free.pop().unwrap_or_else(Packet::full_size)
+        self.reuse().unwrap_or_else(Packet::full_size)
+    }
+
+    /// One of the free packets.
+    pub fn reuse(&mut self) -> Option<Packet> {
+        self.free.pop()
     }
 
     /// Gives a packet back. Small ones and those beyond the bound are freed.

@@ -255,6 +255,20 @@ impl Stack {
         self.tcp.recv(now, id, buffer, &mut self.pool)
     }
 
+    /// Reads up to `max` bytes, which `take` gets slice by slice; zero bytes mean the end of the stream.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_recv_with(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        max: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, SocketError> {
+        self.tcp.recv_with(now, id, max, &mut self.pool, take)
+    }
+
     /// Closes a connection and releases its handle.
     pub fn tcp_close(&mut self, now: Instant, id: ConnId) {
         self.tcp.close(now, id, &mut self.pool);

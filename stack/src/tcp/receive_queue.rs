@@ -73,14 +73,14 @@ impl ReceiveQueue {
         }
     }
 
-    /// Moves bytes to `buffer`; returns how many.
-    pub(super) fn read(&mut self, buffer: &mut [u8], memory: &mut Memory<'_>) -> usize {
+    /// Has `take` take up to `max` bytes; returns how many.
+    pub(super) fn read(&mut self, max: usize, take: &mut dyn FnMut(&[u8]), memory: &mut Memory<'_>) -> usize {
         let mut done = 0;
-        while done < buffer.len() {
+        while done < max {
             let Some(first) = self.pieces.front_mut() else { break };
             let bytes = first.bytes();
-            let count = bytes.len().min(buffer.len() - done);
-            buffer[done..done + count].copy_from_slice(&bytes[..count]);
+            let count = bytes.len().min(max - done);
+            take(&bytes[..count]);
             first.advance(count);
             done += count;
             if first.len() == 0
@@ -147,10 +147,10 @@ mod tests {
                 queue.push(packet, budget, &mut memory);
                 model.extend(&data);
                 prop_assert!(queue.footprint <= budget + 2 * model.len() + 3 * super::super::chunk::LARGE);
-                let mut buffer = vec![0; read];
-                let got = queue.read(&mut buffer, &mut memory);
-                prop_assert_eq!(got, read.min(model.len()));
-                prop_assert!(buffer[..got].iter().copied().eq(model.drain(..got)));
+                let mut taken = Vec::new();
+                let got = queue.read(read, &mut |bytes| taken.extend_from_slice(bytes), &mut memory);
+                prop_assert_eq!((got, taken.len()), (read.min(model.len()), got));
+                prop_assert!(taken.iter().copied().eq(model.drain(..got)));
                 prop_assert_eq!(queue.len(), model.len());
             }
             queue.clear(&mut memory);

@@ -158,9 +158,28 @@ impl Tcp {
     /// # Errors
     /// [`SocketError::WouldBlock`] if there is nothing yet; an event tells when there is.
     pub fn recv(&mut self, now: Instant, id: ConnId, buffer: &mut [u8], pool: &mut Pool) -> Result<usize, SocketError> {
+        let mut done = 0;
+        self.recv_with(now, id, buffer.len(), pool, &mut |bytes| {
+            buffer[done..done + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len();
+        })
+    }
+
+    /// The same for whoever has no initialized buffer: `take` gets at most `max` bytes, slice by slice.
+    ///
+    /// # Errors
+    /// As [`recv`](Tcp::recv).
+    pub fn recv_with(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        max: usize,
+        pool: &mut Pool,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, SocketError> {
         self.find(id)?;
         let received =
-            self.with_connection(id.index, pool, |conn, cx, memory| conn.receive_call(now, buffer, cx, memory));
+            self.with_connection(id.index, pool, |conn, cx, memory| conn.receive_call(now, max, take, cx, memory));
         if let Some(Ok(1..)) = received {
             // A window update may be due.
             self.settle(now, id.index);

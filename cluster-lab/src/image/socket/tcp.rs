@@ -250,9 +250,8 @@ impl AsyncRead for TcpStream {
         let now = self.image.now();
         self.attempt(
             |core| {
-                let count = core.stack.tcp_recv(now, self.id, buf.initialize_unfilled())?;
-                buf.advance(count);
-                Ok(())
+                // A buffer as large as hyper's is not filled with zeros first, to be overwritten.
+                core.stack.tcp_recv_with(now, self.id, buf.remaining(), &mut |bytes| buf.put_slice(bytes)).map(drop)
             },
             |core| core.connections.of(self.id.index()).read = Some(cx.waker().clone()),
         )

@@ -80,7 +80,9 @@ impl XcfLink for ChannelLink {
     }
 
     fn send_packet(&mut self, to: IpAddr, packet: Packet) -> io::Result<Option<Packet>> {
-        self.put(to, packet).map(|()| None)
+        self.put(to, packet)?;
+        // For the buffer that went, one that came before: else the sender would always need new ones.
+        Ok(self.exchange.pool.lock().unwrap_or_else(PoisonError::into_inner).reuse())
     }
 }
 

@@ -47,17 +47,18 @@ impl Connection {
     pub(in crate::tcp) fn receive_call(
         &mut self,
         now: Instant,
-        buffer: &mut [u8],
+        max: usize,
+        take: &mut dyn FnMut(&[u8]),
         cx: &Context<'_>,
         memory: &mut Memory<'_>,
     ) -> Result<usize, SocketError> {
         if self.receive.len() > 0 {
-            return Ok(self.read(now, buffer, cx, memory));
+            return Ok(self.read(now, max, take, cx, memory));
         }
         if let Some(reason) = self.error {
             return Err(SocketError::Ended(reason));
         }
-        if self.at_end() || buffer.is_empty() {
+        if self.at_end() || max == 0 {
             return Ok(0);
         }
         self.waits.read = true;

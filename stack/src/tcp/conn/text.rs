@@ -204,8 +204,15 @@ impl Connection {
     }
 
     /// Moves received bytes to the application.
-    pub(super) fn read(&mut self, now: Instant, buffer: &mut [u8], cx: &Context<'_>, memory: &mut Memory<'_>) -> usize {
-        let count = self.receive.read(buffer, memory);
+    pub(super) fn read(
+        &mut self,
+        now: Instant,
+        max: usize,
+        take: &mut dyn FnMut(&[u8]),
+        cx: &Context<'_>,
+        memory: &mut Memory<'_>,
+    ) -> usize {
+        let count = self.receive.read(max, take, memory);
         // At most 4 GiB are asked for at once.
         self.tune_receive_buffer(now, count as u32, cx);
         if self.window_update_due() {
