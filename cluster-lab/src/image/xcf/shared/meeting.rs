@@ -8,8 +8,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net as unix;
 use std::time::Duration;
 
 use rustix::net::{
@@ -18,6 +16,7 @@ use rustix::net::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::super::seal::{HEADER, TAG};
 
@@ -44,35 +43,43 @@ pub(super) enum News {
 
 pub(super) type Newsroom = mpsc::UnboundedSender<News>;
 
-/// The name of the socket of the image that has this endpoint; it is no file, and ends with its process.
-fn address(endpoint: SocketAddr) -> io::Result<unix::SocketAddr> {
-    unix::SocketAddr::from_abstract_name(format!("cluster-lab xcf {endpoint}"))
+/// Strangers whose note is waited for at once; more wait in the listener's backlog.
+const AT_ONCE: usize = 16;
+
+/// The name of the socket of the image that has this endpoint: an abstract one, which is no file and ends
+/// with its process.
+fn name(endpoint: SocketAddr) -> String {
+    format!("\0cluster-lab xcf {endpoint}")
 }
 
 /// Lets others ask from now on.
 pub(super) fn open(endpoint: SocketAddr) -> io::Result<UnixListener> {
-    let listener = unix::UnixListener::bind_addr(&address(endpoint)?)?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
+    UnixListener::bind(name(endpoint))
 }
 
-/// Takes in who asks, one after the other: as many as wait in the listener's backlog wait at most.
+/// Takes in who asks.
 pub(super) async fn receive(listener: UnixListener, news: Newsroom) {
+    let mut reading = JoinSet::new();
     while let Ok((mut stream, _)) = listener.accept().await {
-        let mut note = [0; size_of::<Note>()];
-        let asked = tokio::time::timeout(PATIENCE, stream.read_exact(&mut note)).await;
-        if matches!(asked, Ok(Ok(_))) && news.send(News::Asked { note, stream }).is_err() {
-            return;
+        if reading.len() >= AT_ONCE {
+            reading.join_next().await;
         }
+        let news = news.clone();
+        reading.spawn(async move {
+            let mut note = [0; size_of::<Note>()];
+            if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, stream.read_exact(&mut note)).await {
+                // The link may be gone.
+                let _ = news.send(News::Asked { note, stream });
+            }
+        });
+        while reading.try_join_next().is_some() {}
     }
 }
 
 /// Asks the image at `endpoint`, and tells what comes of it.
 pub(super) async fn ask(to: IpAddr, endpoint: SocketAddr, note: Note, news: Newsroom) {
     let asking = async {
-        let stream = unix::UnixStream::connect_addr(&address(endpoint)?)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = UnixStream::from_std(stream)?;
+        let mut stream = UnixStream::connect(name(endpoint)).await?;
         stream.write_all(&note).await?;
         let (note, [memory, bell]) = stream.async_io(Interest::READABLE, || receive_answer(&stream)).await?;
         io::Result::Ok(News::Answered { to, note, memory, bell, stream })

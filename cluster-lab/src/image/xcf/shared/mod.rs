@@ -51,6 +51,8 @@ pub struct SharedLink {
     tasks: JoinSet<()>,
     /// Rings are numbered.
     next: u64,
+    /// For the event log.
+    line: Option<String>,
 }
 
 /// A ring to a peer, in one life of it.
@@ -85,8 +87,13 @@ impl SharedLink {
     pub fn new(udp: UdpLink, own: IpAddr, endpoints: &HashMap<IpAddr, SocketAddr>) -> io::Result<Self> {
         let (newsroom, news) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
-        if let Some(Ok(listener)) = endpoints.get(&own).map(|endpoint| meeting::open(*endpoint)) {
-            tasks.spawn(meeting::receive(listener, newsroom.clone()));
+        let mut line = None;
+        match endpoints.get(&own).map(|endpoint| meeting::open(*endpoint)) {
+            Some(Ok(listener)) => drop(tasks.spawn(meeting::receive(listener, newsroom.clone()))),
+            Some(Err(error)) => {
+                line = Some(format!("XCF: data comes by UDP alone, nobody can ask for memory: {error}"))
+            }
+            None => {}
         }
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(SharedLink {
@@ -102,6 +109,7 @@ impl SharedLink {
             newsroom,
             tasks,
             next: 0,
+            line,
         })
     }
 
@@ -197,6 +205,12 @@ impl SharedLink {
         Ok(())
     }
 
+    /// Whether data for `to` goes through memory.
+    #[cfg(test)]
+    pub(super) fn shares_with(&self, to: IpAddr) -> bool {
+        matches!(self.out.get(&to), Some(Outgoing { state: State::Open { .. }, .. }))
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -290,7 +304,7 @@ impl XcfLink for SharedLink {
     }
 
     fn poll_line(&mut self) -> Option<String> {
-        self.udp.poll_line()
+        self.line.take().or_else(|| self.udp.poll_line())
     }
 
     fn refusals(&self) -> Arc<Refusals> {

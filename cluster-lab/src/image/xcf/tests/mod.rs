@@ -2,6 +2,7 @@
 
 mod fuzz;
 mod seal;
+mod shared;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -40,7 +41,7 @@ async fn receive(link: &mut impl XcfLink) -> (IpAddr, Vec<u8>) {
 }
 
 /// Two links that have heard of each other.
-async fn contact(a: &mut UdpLink, b: &mut UdpLink) {
+async fn contact(a: &mut impl XcfLink, b: &mut impl XcfLink) {
     send(a, TWO, HELLO);
     assert_eq!(receive(b).await, (ONE, HELLO.to_vec()));
     // Two of each, as long as neither knows whether the other is a recording.
