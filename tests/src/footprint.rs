@@ -52,7 +52,9 @@ pub fn lab_processes() -> Vec<u32> {
 
 /// Process ids of whatever runs with `word` in its command line.
 pub fn processes_with(word: &str) -> Vec<u32> {
-    let has = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word));
+    let has = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+    };
     processes().filter(has).collect()
 }
 
