@@ -62,8 +62,11 @@ fn text(images: usize, dvipas: usize, ports: usize, all_serve: bool) -> Result<S
     let ports: Vec<u16> = (0..ports).map(|port| ECHO + port as u16).collect();
     let words = |numbers: &[u16]| numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
     let serving = |index: usize| all_serve || index >= 2;
-    let targets: Vec<String> =
-        (0..images).filter(|index| serving(*index)).map(|index| format!("192.0.2.{}", index + 1)).collect();
+    // As a list z/OS takes 32 at most.
+    let targets = match all_serve {
+        true => "ALL".to_owned(),
+        false => (2..images).map(|index| format!("192.0.2.{}", index + 1)).collect::<Vec<_>>().join(" "),
+    };
     let mut text = String::from(
         "(name: \"scale\", network: (subnet: \"198.51.100.0/24\", client: \"198.51.100.254\"), names: {\n",
     );
@@ -87,7 +90,7 @@ fn text(images: usize, dvipas: usize, ports: usize, all_serve: bool) -> Result<S
                 match index {
                     0 => {
                         writeln!(text, "VIPADEFine MOVEable IMMEDiate 255.255.255.255 D{dvipa}")?;
-                        let (ports, targets) = (words(&ports), targets.join(" "));
+                        let ports = words(&ports);
                         writeln!(text, "VIPADISTribute DISTMethod ROUNDROBIN D{dvipa} PORT {ports} DESTIP {targets}")?;
                     }
                     _ => writeln!(text, "VIPABackup 10 D{dvipa}")?,
