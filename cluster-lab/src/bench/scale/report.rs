@@ -85,8 +85,11 @@ pub(super) struct Held {
     pub taken_over: usize,
     /// From the kill until every connection has sent a message and got it back.
     pub all_answered_ms: f64,
+    /// Segments that the clients had to send again meanwhile.
+    pub sent_again: u64,
     /// The same of all connections without a kill.
     pub undisturbed_ms: f64,
+    pub undisturbed_again: u64,
     pub lost: usize,
     /// Of connections that send all the time, without an answer.
     pub longest_gap_ms: f64,

@@ -93,7 +93,9 @@ fn held(held: &Held) -> String {
         ("takeover, from detection, ms", number(held.takeover_ms)),
         ("connections that the backup had then", number(held.taken_over as f64)),
         ("from the kill until every one has got an answer, ms", number(held.all_answered_ms)),
+        ("segments sent again meanwhile", number(held.sent_again as f64)),
         ("the same without a kill, ms", number(held.undisturbed_ms)),
+        ("segments sent again then", number(held.undisturbed_again as f64)),
         ("longest gap of those that send all the time, ms", number(held.longest_gap_ms)),
         ("lost", number(held.lost as f64)),
     ];
