@@ -54,10 +54,11 @@ fn nothing_is_lost_however_much_there_is() {
         assert!(number(&row["datagrams_per_second"]) >= pairs, "{row}");
         assert!(number(&row["bytes_per_second"]) > number(&row["datagrams_per_second"]), "{row}");
         assert!(number(&row["pss_bytes"]) > 0.0 && number(&row["pss_bytes"]) <= number(&row["rss_bytes"]), "{row}");
-        // The router has made the entry itself: no connection needs a datagram of its own.
-        if row["in_process"] == false {
-            assert!(number(&row["datagrams_per_open"]) < 1.0, "{row}");
-        }
+        // The router makes the entry itself, and what ends together is told together.
+        let [open, close] = ["datagrams_per_open", "datagrams_per_close"].map(|name| number(&row[name]));
+        assert!(open < 0.5 && close < 2.5, "{row}");
+        let bytes = number(&row["bytes_per_close"]);
+        assert!(bytes > 10.0 && bytes < 200.0, "a TERMCONN from each but the router's own: {row}");
     }
     for title in ["an idle image", "32 DVIPAs", "2,000 connections of 1 clients", "lost"] {
         assert!(table.contains(title), "{title} is missing: {table}");

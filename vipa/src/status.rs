@@ -180,6 +180,10 @@ pub struct Counters {
     pub control_sent: u64,
     /// Their bytes, without what XCF adds to carry them.
     pub control_sent_bytes: u64,
+    /// Heartbeats among them.
+    pub heartbeats_sent: u64,
+    /// Their bytes.
+    pub heartbeats_sent_bytes: u64,
     /// Control datagrams that came in, whatever became of them.
     pub control_received: u64,
     /// Their bytes.

@@ -219,6 +219,8 @@ fn statistics(shared: &Shared) -> Report {
     let control = [
         ("ControlOutDatagrams", counters.control_sent),
         ("ControlOutOctets", counters.control_sent_bytes),
+        ("HeartbeatOutDatagrams", counters.heartbeats_sent),
+        ("HeartbeatOutOctets", counters.heartbeats_sent_bytes),
         ("ControlInDatagrams", counters.control_received),
         ("ControlInOctets", counters.control_received_bytes),
     ];

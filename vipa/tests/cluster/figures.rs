@@ -352,12 +352,16 @@ fn control_datagrams_are_counted_at_both_ends() {
         let sum = |(count, bytes): (u64, u64), (one, of): (u64, u64)| (count + one, bytes + of);
         (sent.fold((0, 0), sum), received.fold((0, 0), sum))
     };
-    let (before, _) = counted(&cluster);
+    let beats = |cluster: &Cluster| {
+        cluster.nodes.iter().flatten().map(|node| node.vipa.counters().heartbeats_sent).sum::<u64>()
+    };
+    let (before, beaten) = (counted(&cluster).0, beats(&cluster));
     cluster.run(1000);
     let (sent, received) = counted(&cluster);
     assert_eq!(sent, received);
     let stacks = cluster.nodes.iter().flatten().count() as u64;
     assert!(sent.0 - before.0 >= 9 * stacks * (stacks - 1), "ten heartbeats from each to each in a second");
+    assert_eq!(sent.0 - before.0, beats(&cluster) - beaten, "nothing else is said while nothing happens");
     assert!(sent.1 > 30 * sent.0, "a header and something behind it: {sent:?}");
 }
 

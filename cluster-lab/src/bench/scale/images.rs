@@ -47,7 +47,7 @@ pub(super) async fn measure(
                 tokio::time::sleep(MOMENT).await;
                 Ok(())
             };
-            let ((), sent) = during(lab, idle, done).await?;
+            let ((), sent) = during(lab, done).await?;
             Ok(sent.times(1.0 / connections.max(1) as f64))
         };
         let opened = exchange(open).await?;

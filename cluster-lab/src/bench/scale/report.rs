@@ -43,7 +43,7 @@ pub(super) struct ImageRow {
     pub processors: f64,
     pub datagrams_per_second: f64,
     pub bytes_per_second: f64,
-    /// More than idle, for each connection that is opened, and closed.
+    /// Without heartbeats, for each connection that is opened, and closed.
     pub connections: usize,
     pub datagrams_per_open: f64,
     pub bytes_per_open: f64,

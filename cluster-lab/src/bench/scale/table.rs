@@ -54,10 +54,10 @@ fn clusters(rows: &[ImageRow]) -> String {
                 number(row.processors * 100.0),
                 number(row.datagrams_per_second),
                 number(row.bytes_per_second / 1000.0),
-                number(row.datagrams_per_open.max(0.0)),
-                number(row.bytes_per_open.max(0.0)),
-                number(row.datagrams_per_close.max(0.0)),
-                number(row.bytes_per_close.max(0.0)),
+                number(row.datagrams_per_open),
+                number(row.bytes_per_open),
+                number(row.datagrams_per_close),
+                number(row.bytes_per_close),
             ],
         );
     }

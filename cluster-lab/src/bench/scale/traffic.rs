@@ -18,6 +18,14 @@ pub(super) struct Traffic {
     pub bytes: f64,
 }
 
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    All,
+    /// What goes on however idle a cluster is, is left out.
+    ButHeartbeats,
+}
+
 impl Sub for Traffic {
     type Output = Traffic;
 
@@ -32,18 +40,25 @@ impl Traffic {
         Traffic { datagrams: self.datagrams * factor, bytes: self.bytes * factor }
     }
 
-    /// What the running images have sent so far.
-    pub async fn so_far(lab: &Lab) -> Result<Traffic> {
+    /// What the running images have sent so far, and when that was, as they are asked one after another.
+    async fn so_far(lab: &Lab, counted: Counted) -> Result<(Traffic, Instant)> {
         let mut sum = Traffic::default();
-        for image in lab.status().await?.images.into_iter().filter(|image| image.state == ImageState::Running) {
+        let images = lab.status().await?.images;
+        let began = Instant::now();
+        for image in images.into_iter().filter(|image| image.state == ImageState::Running) {
             let Report::Stats(groups) = lab.netstat(&image.name, ReportKind::Stats).await? else {
                 bail!("{} has no statistics", image.name)
             };
-            let of = |counter: &str| groups.get("XCF").and_then(|group| group.get(counter)).copied();
-            sum.datagrams += of("ControlOutDatagrams").context("datagrams are not counted")? as f64;
-            sum.bytes += of("ControlOutOctets").context("bytes are not counted")? as f64;
+            let group = groups.get("XCF").with_context(|| format!("{} counts nothing of XCF", image.name))?;
+            let of = |counter: &str| group.get(counter).copied().unwrap_or(0) as f64;
+            sum.datagrams += of("ControlOutDatagrams");
+            sum.bytes += of("ControlOutOctets");
+            if let Counted::ButHeartbeats = counted {
+                sum.datagrams -= of("HeartbeatOutDatagrams");
+                sum.bytes -= of("HeartbeatOutOctets");
+            }
         }
-        Ok(sum)
+        Ok((sum, began + began.elapsed() / 2))
     }
 }
 
@@ -58,18 +73,19 @@ pub(super) struct Rate {
 impl Rate {
     /// Watches a cluster for so many seconds.
     pub async fn of(lab: &Lab, processes: &[u32], seconds: u64) -> Result<Rate> {
-        let (before, used, began) = (Traffic::so_far(lab).await?, processor_time(processes), Instant::now());
+        let ((before, began), used, watched) =
+            (Traffic::so_far(lab, Counted::All).await?, processor_time(processes), Instant::now());
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        let (used, elapsed) = (processor_time(processes) - used, began.elapsed().as_secs_f64());
-        let traffic = (Traffic::so_far(lab).await? - before).times(1.0 / elapsed);
-        Ok(Rate { traffic, processors: used / elapsed })
+        let processors = (processor_time(processes) - used) / watched.elapsed().as_secs_f64();
+        let (after, ended) = Traffic::so_far(lab, Counted::All).await?;
+        Ok(Rate { traffic: (after - before).times(1.0 / (ended - began).as_secs_f64()), processors })
     }
 }
 
-/// What a cluster sends while `work` is done, beyond what it does when it is idle.
-pub(super) async fn during<T>(lab: &Lab, idle: Rate, work: impl Future<Output = Result<T>>) -> Result<(T, Traffic)> {
-    let (before, began) = (Traffic::so_far(lab).await?, Instant::now());
+/// What a cluster sends while `work` is done, beside its heartbeats.
+pub(super) async fn during<T>(lab: &Lab, work: impl Future<Output = Result<T>>) -> Result<(T, Traffic)> {
+    let (before, _) = Traffic::so_far(lab, Counted::ButHeartbeats).await?;
     let done = work.await?;
-    let sent = Traffic::so_far(lab).await? - before;
-    Ok((done, sent - idle.traffic.times(began.elapsed().as_secs_f64())))
+    let (after, _) = Traffic::so_far(lab, Counted::ButHeartbeats).await?;
+    Ok((done, after - before))
 }
