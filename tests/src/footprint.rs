@@ -16,7 +16,8 @@ pub struct Footprint {
     labs: BTreeSet<String>,
     /// Folders for temporary files.
     folders: BTreeSet<String>,
-    processes: usize,
+    /// How many `cluster-lab` run.
+    pub processes: usize,
 }
 
 /// How it is now.

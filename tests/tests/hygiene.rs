@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::footprint::{Footprint, footprint, lab_processes};
+use tests::footprint::{footprint, lab_processes};
 use tests::{Lab, cluster_lab, eventually, succeed, text};
 
 fn pid_of(value: &serde_json::Value) -> Pid {

@@ -494,6 +494,8 @@ impl Vipa {
                     let Heartbeats { sent: count, heard, .. } = peer.heartbeats;
                     let heartbeat = Message::Heartbeat { count, heard, claims, lives: lives.clone() };
                     let datagram = peer.session.unsequenced(&heartbeat);
+                    self.counters.heartbeats_sent += 1;
+                    self.counters.heartbeats_sent_bytes += datagram.len() as u64;
                     self.actions.push_back(Action::Send { to: peer.xcf, datagram });
                 } else {
                     peer.session.owe_hello();

@@ -176,6 +176,18 @@ pub struct Counters {
     pub stale: u64,
     /// Times a peer's silence was excused, as its host did not let it run.
     pub excused: u64,
+    /// Control datagrams that were sent, those sent again among them.
+    pub control_sent: u64,
+    /// Their bytes, without what XCF adds to carry them.
+    pub control_sent_bytes: u64,
+    /// Heartbeats among them.
+    pub heartbeats_sent: u64,
+    /// Their bytes.
+    pub heartbeats_sent_bytes: u64,
+    /// Control datagrams that came in, whatever became of them.
+    pub control_received: u64,
+    /// Their bytes.
+    pub control_received_bytes: u64,
     dropped: [u64; DropReason::COUNT],
 }
 

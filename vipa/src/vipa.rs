@@ -142,6 +142,8 @@ impl Vipa {
     pub fn receive(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) {
         self.advance(now);
         self.deadline_changed();
+        self.counters.control_received += 1;
+        self.counters.control_received_bytes += datagram.len() as u64;
         let Some(stack) = self.stack_of(from).filter(|stack| *stack != self.me) else {
             return self.count_unknown(from);
         };
@@ -216,6 +218,10 @@ impl Vipa {
             self.flush();
         }
         let action = self.actions.pop_front();
+        if let Some(Action::Send { datagram, .. }) = &action {
+            self.counters.control_sent += 1;
+            self.counters.control_sent_bytes += datagram.len() as u64;
+        }
         if action.is_none() && core::mem::take(&mut self.deadline_stale) {
             self.deadline = self.compute_deadline();
         }

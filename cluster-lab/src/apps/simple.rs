@@ -6,6 +6,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Datagrams, Listener, Stream, serve};
 
+/// What a connection reads into: little while its peer says little, for tens of thousands of them are
+/// idle at once. A read that fills it, or leaves most of it empty, changes that.
+const SMALL: usize = 64;
+const LARGE: usize = 16 * 1024;
+
 /// RFC 862: sends back what comes in, to the end of the stream.
 ///
 /// # Errors
@@ -15,11 +20,17 @@ pub async fn echo<L: Listener>(listener: L) -> io::Result<()> {
 }
 
 async fn echo_stream(mut stream: impl Stream) -> io::Result<()> {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; SMALL];
     loop {
-        match stream.read(&mut buffer).await? {
-            0 => return stream.shutdown().await,
-            count => stream.write_all(&buffer[..count]).await?,
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return stream.shutdown().await;
+        }
+        stream.write_all(&buffer[..count]).await?;
+        match (buffer.len(), count) {
+            (SMALL, SMALL) => buffer = vec![0; LARGE],
+            (LARGE, ..=SMALL) => buffer = vec![0; SMALL],
+            _ => {}
         }
     }
 }

@@ -81,6 +81,24 @@ async fn the_simple_services_do_as_their_rfcs_say() {
     server.abort();
 }
 
+/// Whatever the sizes of its reads: a byte, one that fills what is held for an idle connection, and much.
+#[tokio::test]
+async fn echo_gives_back_much_and_little() {
+    let (listener, address) = listen().await;
+    let server = tokio::spawn(echo(listener));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for size in [1, 64, 65, 100_000, 3, 64, 40_000, 1] {
+        let sent: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+        let (mut reader, mut writer) = stream.split();
+        let mut received = vec![0; size];
+        let (written, read) = tokio::join!(writer.write_all(&sent), reader.read_exact(&mut received));
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(received, sent, "{size}");
+    }
+    server.abort();
+}
+
 /// R7: a listener that is gone takes no connection with it.
 #[tokio::test]
 async fn connections_outlive_their_listener() {

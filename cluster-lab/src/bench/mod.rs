@@ -9,6 +9,7 @@ mod installed;
 pub mod load;
 mod report;
 mod rivals;
+mod scale;
 mod shape;
 mod stage;
 mod table;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use installed::{Missing, find};
 use report::Report;
@@ -67,6 +68,12 @@ pub struct Arguments {
     /// Draw the results
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Measure how the lab grows instead: connections, images, DVIPAs, and what is said among them
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "only", "shapes", "svg"])]
+    scale: bool,
+    /// How many connections are held while their router is killed: 100,000, or 2,000 with --quick
+    #[arg(long, requires = "scale", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections: Option<u32>,
 }
 
 impl Arguments {
@@ -96,24 +103,23 @@ pub async fn bench(arguments: &Arguments) -> Result<()> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         ensure!(folder.is_none_or(Path::is_dir), "{}: there is no such folder", file.display());
     }
-    // From now on signals end the run in order.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interruption = Interruption::watch()?;
+    if arguments.scale {
+        let connections = arguments.connections.map(|connections| connections as usize);
+        let Arguments { name, quick, json, .. } = arguments;
+        return scale::scale(name, *quick, connections, json.as_deref(), &mut interruption).await;
+    }
     let (mut stage, mut missing) = (Stage::default(), Vec::new());
     // Not broken off half-way: what is up by halves could not be taken down.
     let measured = match stage.set_up(arguments, &mut missing).await {
-        Ok(()) => tokio::select! {
-            biased;
-            _ = interrupt.recv() => Err(anyhow!("interrupted")),
-            _ = terminate.recv() => Err(anyhow!("terminated")),
-            measured = measure(&stage, arguments, missing) => measured,
-        },
+        Ok(()) => interruption.ends(measure(&stage, arguments, missing)).await,
         Err(error) => Err(error),
     };
     let down = stage.take_down().await;
     let report = measured?;
     down?;
     if let Some(file) = &arguments.json {
-        report.write_json(file)?;
+        report::write_json(&report, file)?;
     }
     if let Some(file) = &arguments.svg {
         chart::write(&report, file)?;
@@ -122,6 +128,30 @@ pub async fn bench(arguments: &Arguments) -> Result<()> {
         print!("{}", table::table(&report));
     }
     Ok(())
+}
+
+/// Signals that end a run in order, from now on.
+#[derive(Debug)]
+struct Interruption {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interruption {
+    fn watch() -> Result<Interruption> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Interruption { interrupt, terminate })
+    }
+
+    /// Does `work`, or breaks it off when a signal comes or has come.
+    async fn ends<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => Err(anyhow!("interrupted")),
+            _ = self.terminate.recv() => Err(anyhow!("terminated")),
+            done = work => done,
+        }
+    }
 }
 
 /// All rounds. Every second one takes the shapes in the opposite order.

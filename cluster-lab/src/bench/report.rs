@@ -100,16 +100,6 @@ impl Report {
             }
         }
     }
-
-    /// Writes it; `-` is standard output.
-    pub fn write_json(&self, file: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self)? + "\n";
-        if file == Path::new("-") {
-            print!("{json}");
-            return Ok(());
-        }
-        std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))
-    }
 }
 
 impl Row {
@@ -124,6 +114,16 @@ impl Cell {
     pub fn spread(&self) -> f64 {
         if self.median > 0.0 { (self.high - self.low) / 2.0 / self.median } else { 0.0 }
     }
+}
+
+/// Writes a report; `-` is standard output.
+pub(super) fn write_json(report: &impl Serialize, file: &Path) -> Result<()> {
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    if file == Path::new("-") {
+        print!("{json}");
+        return Ok(());
+    }
+    std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 /// Of an even number, the mean of the two in the middle.

@@ -194,6 +194,7 @@ enum Command {
     ///
     /// Examples: bench --quick
     ///           bench --only down,up --rounds 9 --json bench.json --svg bench.svg
+    ///           bench --scale --json scale.json
     #[command(verbatim_doc_comment)]
     Bench(bench::Arguments),
     /// One client of the bench, or the kernel's sink

@@ -216,9 +216,18 @@ fn statistics(shared: &Shared) -> Report {
         ("excused", counters.excused),
     ];
     let vipa = named.map(|(name, count)| (name.to_owned(), count)).into();
-    let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause))).into();
+    let control = [
+        ("ControlOutDatagrams", counters.control_sent),
+        ("ControlOutOctets", counters.control_sent_bytes),
+        ("HeartbeatOutDatagrams", counters.heartbeats_sent),
+        ("HeartbeatOutOctets", counters.heartbeats_sent_bytes),
+        ("ControlInDatagrams", counters.control_received),
+        ("ControlInOctets", counters.control_received_bytes),
+    ];
+    let refused = Cause::ALL.map(|cause| (cause.name().to_owned(), shared.refusals().of(cause)));
+    let xcf = control.map(|(name, count)| (name.to_owned(), count)).into_iter().chain(refused).collect();
     let mut groups: BTreeMap<String, BTreeMap<String, u64>> =
-        [("VIPA".to_owned(), vipa), ("XCF".to_owned(), refused)].into();
+        [("VIPA".to_owned(), vipa), ("XCF".to_owned(), xcf)].into();
     groups.extend(protocols(&core.stack));
     Report::Stats(groups)
 }

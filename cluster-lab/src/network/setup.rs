@@ -16,8 +16,10 @@ use crate::profile::{Cluster, Network};
 
 /// With this a super-segment and its XCF header fit into one UDP datagram.
 const GSO_MAX: u32 = 61_440;
-/// Packets that wait for an image that is busy.
-const QUEUE: u32 = 2000;
+/// Packets that wait for an image that is busy: one each of very many clients that speak at once. What
+/// does not fit is lost, and each of those clients waits for its RTO. Bulk does not fill it: the
+/// kernel keeps each flow to a few super-segments.
+const QUEUE: u32 = 16_384;
 
 /// What the client network needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]

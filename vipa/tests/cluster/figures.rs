@@ -340,6 +340,31 @@ fn unknown_messages_are_counted() {
     assert!(cluster.connect(to_a(1000), 1).is_some());
 }
 
+/// Every control datagram is counted where it leaves and where it arrives: on a network that loses none,
+/// both are the same, and a cluster that nothing happens in still says who is there.
+#[test]
+fn control_datagrams_are_counted_at_both_ends() {
+    let mut cluster = figure4();
+    let counted = |cluster: &Cluster| {
+        let counters = || cluster.nodes.iter().flatten().map(|node| node.vipa.counters());
+        let sent = counters().map(|counters| (counters.control_sent, counters.control_sent_bytes));
+        let received = counters().map(|counters| (counters.control_received, counters.control_received_bytes));
+        let sum = |(count, bytes): (u64, u64), (one, of): (u64, u64)| (count + one, bytes + of);
+        (sent.fold((0, 0), sum), received.fold((0, 0), sum))
+    };
+    let beats = |cluster: &Cluster| {
+        cluster.nodes.iter().flatten().map(|node| node.vipa.counters().heartbeats_sent).sum::<u64>()
+    };
+    let (before, beaten) = (counted(&cluster).0, beats(&cluster));
+    cluster.run(1000);
+    let (sent, received) = counted(&cluster);
+    assert_eq!(sent, received);
+    let stacks = cluster.nodes.iter().flatten().count() as u64;
+    assert!(sent.0 - before.0 >= 9 * stacks * (stacks - 1), "ten heartbeats from each to each in a second");
+    assert_eq!(sent.0 - before.0, beats(&cluster) - beaten, "nothing else is said while nothing happens");
+    assert!(sent.1 > 30 * sent.0, "a header and something behind it: {sent:?}");
+}
+
 /// UDP and ICMP to a DVIPA are the owner's; a stack that is not passes them on.
 #[test]
 fn other_protocols_are_the_owners() {
