@@ -1,33 +1,18 @@
 //! The current routing table: which stack serves which connection.
 
-use core::hash::Hash;
-use core::mem::size_of;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as Slot;
 use stack::Instant;
 
-use crate::dvipa::DvipaId;
+pub(crate) use crate::flows::Flow;
+use crate::flows::{Flows, slot_sizes};
 use crate::membership::StackId;
+pub(crate) use crate::spread::Full;
 
-/// A connection of a DVIPA, as tables name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Flow {
-    /// Address of the other end.
-    pub remote: IpAddr,
-    /// Port of the other end.
-    pub remote_port: u16,
-    pub dvipa: DvipaId,
-    /// Port at the DVIPA.
-    pub port: u16,
-}
-
-/// What the table knows of a connection.
+/// What the table knows of a connection. Packed: there may be a million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(2))]
 pub(crate) struct Entry {
     /// The client's initial sequence number: tells a connection from the next one between the
     /// same ends (I11, I12).
@@ -79,20 +64,8 @@ impl Seconds {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key<A> {
-    remote: A,
-    remote_port: u16,
-    port: u16,
-    dvipa: DvipaId,
-}
-
-type Table<A> = HashMap<Key<A>, Entry, FixedState>;
-
-// The table is between 7/16 and 7/8 full and spends one control byte for each slot: 25 / (7/16)
-// is under 58 bytes for an entry at worst.
-const _: () = assert!(size_of::<(Key<[u8; 4]>, Entry)>() == 24);
-const _: () = assert!(size_of::<(Key<[u8; 16]>, Entry)>() == 36);
+// Three fifths of the slots are in use, at any size: an entry takes 33 bytes, or 53.
+const _: () = assert!(slot_sizes::<Entry>()[0] == 20 && slot_sizes::<Entry>()[1] == 32);
 
 /// When an entry that was made without its holder's word is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -104,15 +77,10 @@ struct Expiry {
     created: Seconds,
 }
 
-/// Why an entry was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
-
 /// The table. Lookups are O(1); nothing is allocated by them.
 #[derive(Debug)]
 pub(crate) struct Crt {
-    v4: Table<[u8; 4]>,
-    v6: Table<[u8; 16]>,
+    entries: Flows<Entry>,
     limit: usize,
     half_open_limit: usize,
     half_open: usize,
@@ -122,49 +90,16 @@ pub(crate) struct Crt {
     half_open_life: Duration,
 }
 
-impl core::fmt::Debug for Key<[u8; 4]> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.flow().fmt(f)
-    }
-}
-
-impl core::fmt::Debug for Key<[u8; 16]> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.flow().fmt(f)
-    }
-}
-
-impl<A: Copy> Key<A>
-where
-    IpAddr: From<A>,
-{
-    fn new(flow: &Flow, remote: A) -> Self {
-        Key { remote, remote_port: flow.remote_port, port: flow.port, dvipa: flow.dvipa }
-    }
-
-    fn flow(&self) -> Flow {
-        Flow { remote: self.remote.into(), remote_port: self.remote_port, dvipa: self.dvipa, port: self.port }
-    }
-}
-
 impl Crt {
     /// An empty table for `limit` entries, at most `half_open_limit` of them half-open. `seed`
     /// keeps clients from choosing ports that collide.
     pub fn new(seed: u64, limit: usize, half_open_limit: usize, half_open_life: Duration) -> Self {
-        Crt {
-            v4: HashMap::with_hasher(FixedState::with_seed(seed)),
-            v6: HashMap::with_hasher(FixedState::with_seed(seed)),
-            limit,
-            half_open_limit,
-            half_open: 0,
-            expiry: VecDeque::new(),
-            half_open_life,
-        }
+        Crt { entries: Flows::new(seed), limit, half_open_limit, half_open: 0, expiry: VecDeque::new(), half_open_life }
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.entries.len()
     }
 
     /// Whether there is no room for one more connection.
@@ -174,23 +109,13 @@ impl Crt {
 
     /// The entry of a connection.
     pub fn get(&self, flow: &Flow) -> Option<&Entry> {
-        match flow.remote {
-            IpAddr::V4(remote) => self.v4.get(&Key::new(flow, remote.octets())),
-            IpAddr::V6(remote) => self.v6.get(&Key::new(flow, remote.octets())),
-        }
-    }
-
-    fn get_mut(&mut self, flow: &Flow) -> Option<&mut Entry> {
-        match flow.remote {
-            IpAddr::V4(remote) => self.v4.get_mut(&Key::new(flow, remote.octets())),
-            IpAddr::V6(remote) => self.v6.get_mut(&Key::new(flow, remote.octets())),
-        }
+        self.entries.get(flow)
     }
 
     /// The entry of a connection whose client sends something after its SYN: it is no longer
     /// half-open (R5).
     pub fn established(&mut self, flow: &Flow) -> Option<Entry> {
-        let entry = self.get_mut(flow)?;
+        let entry = self.entries.get_mut(flow)?;
         let was_half_open = entry.is_half_open();
         if was_half_open {
             entry.evidence = Evidence::Client;
@@ -202,7 +127,7 @@ impl Crt {
 
     /// The SYN of the next connection between the same ends goes to the target of this one.
     pub fn renew(&mut self, flow: &Flow) {
-        if let Some(entry) = self.get_mut(flow).filter(|entry| !entry.is_half_open()) {
+        if let Some(entry) = self.entries.get_mut(flow).filter(|entry| !entry.is_half_open()) {
             entry.evidence = Evidence::Renewed;
         }
     }
@@ -215,10 +140,7 @@ impl Crt {
         let full = self.is_full();
         let created = Seconds::of(now);
         let entry = if entry.evidence == Evidence::Holder { entry } else { Entry { created, ..entry } };
-        let before = match flow.remote {
-            IpAddr::V4(remote) => put(&mut self.v4, Key::new(&flow, remote.octets()), entry, full),
-            IpAddr::V6(remote) => put(&mut self.v6, Key::new(&flow, remote.octets()), entry, full),
-        }?;
+        let before = self.entries.put(flow, entry, full)?;
         self.half_open -= usize::from(before.is_some_and(|before| before.is_half_open()));
         self.half_open += usize::from(entry.is_half_open());
         if entry.evidence != Evidence::Holder {
@@ -231,10 +153,7 @@ impl Crt {
 
     /// Takes a connection out.
     pub fn remove(&mut self, flow: &Flow) -> Option<Entry> {
-        let entry = match flow.remote {
-            IpAddr::V4(remote) => self.v4.remove(&Key::new(flow, remote.octets())),
-            IpAddr::V6(remote) => self.v6.remove(&Key::new(flow, remote.octets())),
-        }?;
+        let entry = self.entries.remove(flow)?;
         self.half_open -= usize::from(entry.is_half_open());
         Some(entry)
     }
@@ -242,20 +161,17 @@ impl Crt {
     /// Takes out every entry for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&Flow, &Entry) -> bool) {
         let mut lost = 0;
-        let mut judge = |flow: &Flow, entry: &Entry| {
+        self.entries.retain(|flow, entry| {
             let kept = keep(flow, entry);
             lost += usize::from(!kept && entry.is_half_open());
             kept
-        };
-        self.v4.retain(|key, entry| judge(&key.flow(), entry));
-        self.v6.retain(|key, entry| judge(&key.flow(), entry));
+        });
         self.half_open -= lost;
     }
 
     /// Every entry, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Flow, &Entry)> {
-        let v4 = self.v4.iter().map(|(key, entry)| (key.flow(), entry));
-        v4.chain(self.v6.iter().map(|(key, entry)| (key.flow(), entry)))
+        self.entries.iter()
     }
 
     /// Whether one more half-open entry needs an older one to go.
@@ -311,20 +227,12 @@ impl Crt {
     }
 }
 
-fn put<A: Eq + Hash>(table: &mut Table<A>, key: Key<A>, entry: Entry, full: bool) -> Result<Option<Entry>, Full> {
-    match table.entry(key) {
-        Slot::Occupied(mut slot) => Ok(Some(slot.insert(entry))),
-        Slot::Vacant(_) if full => Err(Full),
-        Slot::Vacant(slot) => {
-            slot.insert(entry);
-            Ok(None)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::dvipa::DvipaId;
 
     fn flow(port: u16) -> Flow {
         Flow { remote: IpAddr::from([198, 51, 100, 1]), remote_port: port, dvipa: DvipaId(0), port: 60 }

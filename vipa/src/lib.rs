@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
-//! | `tables`, `crt`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -30,10 +30,13 @@ mod distribution;
 mod dvipa;
 mod event;
 mod faults;
+mod flows;
 mod fragments;
 mod group;
 mod guard;
 mod hold;
+#[doc(hidden)]
+pub mod internals;
 mod leases;
 mod membership;
 mod ownership;
@@ -41,6 +44,7 @@ mod profile;
 mod report;
 mod router;
 mod session;
+mod spread;
 pub mod statements;
 pub mod status;
 mod tables;
