@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
-//! | `tables`, `crt`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `tables`, `crt`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -34,6 +34,8 @@ mod fragments;
 mod group;
 mod guard;
 mod hold;
+#[doc(hidden)]
+pub mod internals;
 mod leases;
 mod membership;
 mod ownership;
@@ -41,6 +43,7 @@ mod profile;
 mod report;
 mod router;
 mod session;
+mod spread;
 pub mod statements;
 pub mod status;
 mod tables;

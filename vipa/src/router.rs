@@ -274,24 +274,26 @@ impl Vipa {
         let target = if self.dvipa(id).distributes(port) {
             let Vipa { dvipas, peers, leaving, addresses, .. } = self;
             // I14: a target that can be reached and does not stop.
-            let eligible = |stack: StackId| match peers.get(&stack) {
+            let reachable = |stack: StackId| match peers.get(&stack) {
                 Some(peer) => peer.is_up() && !peer.leaving,
                 None => stack == me && leaving.is_none(),
             };
             let dvipa = &mut dvipas[usize::from(id.0)];
             let every = dvipa.distribution().is_some_and(|list| list.ports == definitions::Ports::Every);
-            let Some(list) = dvipa.claim.as_ref().and_then(|claim| claim.distribution.as_ref()) else {
+            let Some((claim, list)) =
+                dvipa.claim.as_ref().and_then(|claim| Some((claim, claim.distribution.as_ref()?)))
+            else {
                 return Verdict::Reset;
             };
-            let xcf = |stack: StackId| addresses.get(usize::from(stack.0)).copied();
-            let eligible = |stack: StackId| eligible(stack) && xcf(stack).is_some_and(|xcf| list.targets.contains(xcf));
-            let weight = match &list.method {
-                Method::RoundRobin => None,
-                Method::WeightedActive(weights) => {
-                    Some(|stack: StackId| xcf(stack).map_or(Weights::DEFAULT, |xcf| weights.of(xcf)))
+            let weight = |stack: StackId| {
+                let xcf = *addresses.get(usize::from(stack.0)).filter(|xcf| list.targets.contains(**xcf))?;
+                match &list.method {
+                    Method::RoundRobin => Some(Weights::DEFAULT),
+                    Method::WeightedActive(weights) => Some(weights.of(xcf)),
                 }
             };
-            match dvipa.dpt.choose(port, eligible, weight) {
+            let weighted = matches!(list.method, Method::WeightedActive(_));
+            match dvipa.dpt.choose(port, weighted, (claim.epoch, claim.incarnation), weight, reachable) {
                 Some(target) => target,
                 // Where every port is distributed, servers bound to any address are the owner's own.
                 None if every => me,
