@@ -1,29 +1,14 @@
 //! The current routing table: which stack serves which connection.
 
-use core::hash::{Hash, Hasher};
-use core::mem::size_of;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use stack::Instant;
 
-use crate::dvipa::DvipaId;
+pub(crate) use crate::flows::Flow;
+use crate::flows::{Flows, slot_sizes};
 use crate::membership::StackId;
 pub(crate) use crate::spread::Full;
-use crate::spread::Spread;
-
-/// A connection of a DVIPA, as tables name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Flow {
-    /// Address of the other end.
-    pub remote: IpAddr,
-    /// Port of the other end.
-    pub remote_port: u16,
-    pub dvipa: DvipaId,
-    /// Port at the DVIPA.
-    pub port: u16,
-}
 
 /// What the table knows of a connection. Packed: there may be a million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,47 +64,8 @@ impl Seconds {
     }
 }
 
-/// An address as a number: whole words are hashed and compared, which is several times faster.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(Rust, packed(2))]
-struct Key<A> {
-    remote: A,
-    remote_port: u16,
-    port: u16,
-    dvipa: DvipaId,
-}
-
 // Three fifths of the slots are in use, at any size: an entry takes 33 bytes, or 53.
-const _: () = assert!(size_of::<Option<(Key<u32>, Entry)>>() == 20);
-const _: () = assert!(size_of::<Option<(Key<u128>, Entry)>>() == 32);
-
-impl<A: Copy> Key<A> {
-    fn new(flow: &Flow, remote: A) -> Self {
-        Key { remote, remote_port: flow.remote_port, port: flow.port, dvipa: flow.dvipa }
-    }
-
-    fn flow(&self, address: impl Fn(A) -> IpAddr) -> Flow {
-        let Key { remote, remote_port, port, dvipa } = *self;
-        Flow { remote: address(remote), remote_port, dvipa, port }
-    }
-
-    fn rest(&self) -> u64 {
-        u64::from(self.remote_port) << 32 | u64::from(self.port) << 16 | u64::from(self.dvipa.0)
-    }
-}
-
-impl Hash for Key<u32> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(u128::from(self.remote) << 64 | u128::from(self.rest()));
-    }
-}
-
-impl Hash for Key<u128> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(self.remote);
-        state.write_u64(self.rest());
-    }
-}
+const _: () = assert!(slot_sizes::<Entry>()[0] == 20 && slot_sizes::<Entry>()[1] == 32);
 
 /// When an entry that was made without its holder's word is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -134,8 +80,7 @@ struct Expiry {
 /// The table. Lookups are O(1); nothing is allocated by them.
 #[derive(Debug)]
 pub(crate) struct Crt {
-    v4: Spread<Key<u32>, Entry>,
-    v6: Spread<Key<u128>, Entry>,
+    entries: Flows<Entry>,
     limit: usize,
     half_open_limit: usize,
     half_open: usize,
@@ -145,44 +90,16 @@ pub(crate) struct Crt {
     half_open_life: Duration,
 }
 
-fn v4(remote: u32) -> IpAddr {
-    Ipv4Addr::from_bits(remote).into()
-}
-
-fn v6(remote: u128) -> IpAddr {
-    Ipv6Addr::from_bits(remote).into()
-}
-
-impl core::fmt::Debug for Key<u32> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.flow(v4).fmt(f)
-    }
-}
-
-impl core::fmt::Debug for Key<u128> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.flow(v6).fmt(f)
-    }
-}
-
 impl Crt {
     /// An empty table for `limit` entries, at most `half_open_limit` of them half-open. `seed`
     /// keeps clients from choosing ports that collide.
     pub fn new(seed: u64, limit: usize, half_open_limit: usize, half_open_life: Duration) -> Self {
-        Crt {
-            v4: Spread::new(seed),
-            v6: Spread::new(seed),
-            limit,
-            half_open_limit,
-            half_open: 0,
-            expiry: VecDeque::new(),
-            half_open_life,
-        }
+        Crt { entries: Flows::new(seed), limit, half_open_limit, half_open: 0, expiry: VecDeque::new(), half_open_life }
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.entries.len()
     }
 
     /// Whether there is no room for one more connection.
@@ -192,23 +109,13 @@ impl Crt {
 
     /// The entry of a connection.
     pub fn get(&self, flow: &Flow) -> Option<&Entry> {
-        match flow.remote {
-            IpAddr::V4(remote) => self.v4.get(&Key::new(flow, remote.to_bits())),
-            IpAddr::V6(remote) => self.v6.get(&Key::new(flow, remote.to_bits())),
-        }
-    }
-
-    fn get_mut(&mut self, flow: &Flow) -> Option<&mut Entry> {
-        match flow.remote {
-            IpAddr::V4(remote) => self.v4.get_mut(&Key::new(flow, remote.to_bits())),
-            IpAddr::V6(remote) => self.v6.get_mut(&Key::new(flow, remote.to_bits())),
-        }
+        self.entries.get(flow)
     }
 
     /// The entry of a connection whose client sends something after its SYN: it is no longer
     /// half-open (R5).
     pub fn established(&mut self, flow: &Flow) -> Option<Entry> {
-        let entry = self.get_mut(flow)?;
+        let entry = self.entries.get_mut(flow)?;
         let was_half_open = entry.is_half_open();
         if was_half_open {
             entry.evidence = Evidence::Client;
@@ -220,7 +127,7 @@ impl Crt {
 
     /// The SYN of the next connection between the same ends goes to the target of this one.
     pub fn renew(&mut self, flow: &Flow) {
-        if let Some(entry) = self.get_mut(flow).filter(|entry| !entry.is_half_open()) {
+        if let Some(entry) = self.entries.get_mut(flow).filter(|entry| !entry.is_half_open()) {
             entry.evidence = Evidence::Renewed;
         }
     }
@@ -233,10 +140,7 @@ impl Crt {
         let full = self.is_full();
         let created = Seconds::of(now);
         let entry = if entry.evidence == Evidence::Holder { entry } else { Entry { created, ..entry } };
-        let before = match flow.remote {
-            IpAddr::V4(remote) => self.v4.put(Key::new(&flow, remote.to_bits()), entry, full),
-            IpAddr::V6(remote) => self.v6.put(Key::new(&flow, remote.to_bits()), entry, full),
-        }?;
+        let before = self.entries.put(flow, entry, full)?;
         self.half_open -= usize::from(before.is_some_and(|before| before.is_half_open()));
         self.half_open += usize::from(entry.is_half_open());
         if entry.evidence != Evidence::Holder {
@@ -249,10 +153,7 @@ impl Crt {
 
     /// Takes a connection out.
     pub fn remove(&mut self, flow: &Flow) -> Option<Entry> {
-        let entry = match flow.remote {
-            IpAddr::V4(remote) => self.v4.remove(&Key::new(flow, remote.to_bits())),
-            IpAddr::V6(remote) => self.v6.remove(&Key::new(flow, remote.to_bits())),
-        }?;
+        let entry = self.entries.remove(flow)?;
         self.half_open -= usize::from(entry.is_half_open());
         Some(entry)
     }
@@ -260,20 +161,17 @@ impl Crt {
     /// Takes out every entry for which `keep` says no.
     pub fn retain(&mut self, mut keep: impl FnMut(&Flow, &Entry) -> bool) {
         let mut lost = 0;
-        let mut judge = |flow: &Flow, entry: &Entry| {
+        self.entries.retain(|flow, entry| {
             let kept = keep(flow, entry);
             lost += usize::from(!kept && entry.is_half_open());
             kept
-        };
-        self.v4.retain(|key, entry| judge(&key.flow(v4), entry));
-        self.v6.retain(|key, entry| judge(&key.flow(v6), entry));
+        });
         self.half_open -= lost;
     }
 
     /// Every entry, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Flow, &Entry)> {
-        let four = self.v4.iter().map(|(key, entry)| (key.flow(v4), entry));
-        four.chain(self.v6.iter().map(|(key, entry)| (key.flow(v6), entry)))
+        self.entries.iter()
     }
 
     /// Whether one more half-open entry needs an older one to go.
@@ -331,7 +229,10 @@ impl Crt {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::dvipa::DvipaId;
 
     fn flow(port: u16) -> Flow {
         Flow { remote: IpAddr::from([198, 51, 100, 1]), remote_port: port, dvipa: DvipaId(0), port: 60 }

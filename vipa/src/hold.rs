@@ -66,7 +66,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// This stack itself.
     pub fn own(stack: StackId, held: Held) -> Holder {
-        let since = held.since.map(|since| (millis(since), millis(since)));
+        let since = held.since().map(|since| (millis(since), millis(since)));
         Holder { stack, instance: held.instance, since }
     }
 

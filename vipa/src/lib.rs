@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
-//! | `tables`, `crt`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -30,6 +30,7 @@ mod distribution;
 mod dvipa;
 mod event;
 mod faults;
+mod flows;
 mod fragments;
 mod group;
 mod guard;

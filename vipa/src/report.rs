@@ -102,7 +102,7 @@ impl Vipa {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let id = flow.dvipa;
-        let before = self.local.insert(flow, Held { instance, since: None });
+        let before = self.local.insert(flow, Held { instance, established: Instant::FAR_FUTURE });
         let dvipa = self.dvipa_mut(id);
         dvipa.own.add(&flow, instance);
         match before {
@@ -129,7 +129,7 @@ impl Vipa {
     pub fn established(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr) {
         let flow = self.flow(&Connection { local, remote });
         if let Some(held) = flow.and_then(|flow| self.local.get_mut(&flow)) {
-            held.since = Some(now);
+            held.established = now;
         }
     }
 
@@ -198,7 +198,7 @@ impl Vipa {
 
     /// The connections of this stack on the DVIPA.
     pub(crate) fn held_on(&self, id: DvipaId) -> impl Iterator<Item = (Flow, Held)> {
-        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, held)| (*flow, *held))
+        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, held)| (flow, *held))
     }
 
     /// F6.130, F6.133, F9.202, F10.302: all that this stack serves of the DVIPA, to a router.
@@ -255,7 +255,7 @@ impl Vipa {
     /// NEWCONN for a connection of this stack.
     fn newconn(&self, flow: &Flow, held: Held) -> Message {
         let (connection, target) = (self.connection(flow), self.config.xcf);
-        let age = held.since.and_then(|since| u32::try_from(self.now.since(since).as_millis()).ok());
+        let age = held.since().and_then(|since| u32::try_from(self.now.since(since).as_millis()).ok());
         Message::NewConn { connection, instance: held.instance, target, half_open: false, age }
     }
 
@@ -280,9 +280,17 @@ impl Vipa {
 
 /// A connection of this stack on a DVIPA.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(2))]
 pub(crate) struct Held {
     /// The client's initial sequence number.
     pub instance: u32,
-    /// When it was established; `None` while its handshake is under way.
-    pub since: Option<Instant>,
+    /// `FAR_FUTURE` while its handshake is under way: there may be a million.
+    established: Instant,
+}
+
+impl Held {
+    /// When it was established, if it is.
+    pub fn since(&self) -> Option<Instant> {
+        Some(self.established).filter(|at| *at != Instant::FAR_FUTURE)
+    }
 }

@@ -13,6 +13,7 @@ use crate::created::Own;
 use crate::crt::{Crt, Flow};
 use crate::dvipa::{Dvipa, DvipaId};
 use crate::event::Event;
+use crate::flows::Flows;
 use crate::fragments::Fragments;
 use crate::hold::Hold;
 use crate::membership::{Peer, StackId};
@@ -44,7 +45,7 @@ pub struct Vipa {
     pub(crate) by_address: HashMap<IpAddr, DvipaId, FixedState>,
     pub(crate) crt: Crt,
     /// Connections of this stack itself on DVIPAs.
-    pub(crate) local: HashMap<Flow, Held, FixedState>,
+    pub(crate) local: Flows<Held>,
     /// Applications of this stack that listen, by port and address.
     pub(crate) listeners: BTreeMap<(u16, Option<IpAddr>), u16>,
     /// SYNs that came here from a router which has entered them.
@@ -103,7 +104,7 @@ impl Vipa {
         let mut vipa = Vipa {
             crt: Crt::new(seed, limits.crt, limits.half_open, config.timing.half_open),
             by_address: HashMap::with_hasher(hasher.clone()),
-            local: HashMap::with_hasher(hasher.clone()),
+            local: Flows::new(seed),
             entered: HashMap::with_hasher(hasher),
             listeners: BTreeMap::new(),
             hold: Hold::default(),

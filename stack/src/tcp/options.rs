@@ -53,7 +53,7 @@ impl Tcp {
     /// # Errors
     /// If the handle was released.
     pub fn set_linger(&mut self, id: ConnId, linger: Option<Duration>) -> Result<(), SocketError> {
-        self.find_mut(id)?.linger = linger;
+        self.find_mut(id)?.limits_mut().linger = linger;
         Ok(())
     }
 

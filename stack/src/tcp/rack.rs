@@ -21,19 +21,26 @@ pub(super) struct Rack {
     /// The latest sent of all segments that were delivered, and when (RACK.segment, RACK.xmit_ts,
     /// RACK.end_seq).
     latest: Option<(Instant, SeqNum)>,
-    rtt: Duration,
+    /// RACK.rtt, in nanoseconds.
+    rtt: u64,
     /// RACK.fack: the highest sequence number delivered.
     highest: Option<SeqNum>,
     reordering_seen: bool,
     /// The furthest that a range was overtaken, in bytes.
     extent: u32,
     /// By how much segments came late that were sent once: what a window would have had to be.
-    lateness: Duration,
+    /// In nanoseconds.
+    lateness: u64,
     /// RACK.reo_wnd_mult, less one.
     extra_mult: u8,
     persist: u8,
     /// RACK.dsack_round.
     dsack_round: Option<SeqNum>,
+}
+
+fn nanos(time: Duration) -> u64 {
+    // Half an hour is more than any RTT.
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 16)
 }
 
 /// `a` was sent after `b` (RFC 8985, section 5.1: RACK_sent_after).
@@ -44,7 +51,7 @@ fn sent_after(a: (Instant, SeqNum), b: (Instant, SeqNum)) -> bool {
 impl Rack {
     /// RACK.rtt.
     pub(super) fn rtt(&self) -> Duration {
-        self.rtt
+        Duration::from_nanos(self.rtt)
     }
 
     /// Steps 1 to 3 for one range that was delivered. `echo_is_older`: the timestamp that came back
@@ -64,7 +71,7 @@ impl Rack {
         }
         // Section 5.2: the RTT of what was delivered most recently. Of what one acknowledgment delivers
         // that is the last in the stream, as in Linux.
-        self.rtt = sample;
+        self.rtt = nanos(sample);
         let sent = (record.sent_at, record.end);
         if self.latest.is_none_or(|latest| sent_after(sent, latest)) {
             self.latest = Some(sent);
@@ -75,7 +82,7 @@ impl Rack {
                 if !record.retransmitted {
                     self.reordering_seen = true;
                     self.extent = self.extent.max(highest - record.start);
-                    let late = sample.saturating_sub(rtt_before);
+                    let late = nanos(sample.saturating_sub(rtt_before));
                     if late > self.lateness / 2 {
                         self.lateness = self.lateness.max(late);
                         self.persist = REO_WND_PERSIST;
@@ -108,7 +115,7 @@ impl Rack {
         self.persist = self.persist.saturating_sub(1);
         if self.persist == 0 {
             self.extra_mult = 0;
-            self.lateness = Duration::ZERO;
+            self.lateness = 0;
         }
     }
 
@@ -120,7 +127,7 @@ impl Rack {
         let window = minimum * (u32::from(self.extra_mult) + 1) / 4;
         // What was seen tells more than a part of the smallest RTT, which itself may be that of a
         // segment that overtook all others.
-        let window = window.max(self.lateness + self.lateness / 8);
+        let window = window.max(Duration::from_nanos(self.lateness + self.lateness / 8));
         window.min(rtt.smoothed().unwrap_or(window))
     }
 
@@ -142,7 +149,7 @@ impl Rack {
                 // What follows one that was sent once was sent first after it, and so again.
                 return if record.retransmitted { Verdict::Kept } else { Verdict::Over };
             }
-            let due = record.sent_at + self.rtt + window;
+            let due = record.sent_at + self.rtt() + window;
             if due <= now {
                 return Verdict::Lost;
             }
@@ -155,6 +162,6 @@ impl Rack {
     /// Section 6.3: what to take for lost at a retransmission timeout.
     pub(super) fn mark_lost_on_timeout(&self, now: Instant, board: &mut Scoreboard, una: SeqNum, rtt: &Rtt) {
         let window = self.reordering_window(rtt, true, 0);
-        board.mark_lost(|record| record.start == una || record.sent_at + self.rtt + window <= now);
+        board.mark_lost(|record| record.start == una || record.sent_at + self.rtt() + window <= now);
     }
 }

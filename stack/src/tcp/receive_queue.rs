@@ -9,20 +9,21 @@ use crate::packet::Packet;
 #[derive(Debug, Default)]
 pub(super) struct ReceiveQueue {
     pieces: VecDeque<Piece>,
-    len: usize,
-    footprint: usize,
+    /// Bounded by a receive buffer, and that by what a window scale can say: below 2^31.
+    len: u32,
+    footprint: u32,
 }
 
 impl ReceiveQueue {
     /// Bytes that can be read.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Appends a packet that holds nothing but payload. Beyond `budget` bytes of memory it is
     /// copied to where it takes no more room than its length.
     pub(super) fn push(&mut self, packet: Packet, budget: usize, memory: &mut Memory<'_>) {
-        let room = budget.saturating_sub(self.footprint);
+        let room = budget.saturating_sub(self.footprint as usize);
         if packet.len() >= IN_PLACE && packet.footprint() <= room {
             self.push_piece(Piece::Packet(packet), memory);
             return;
@@ -37,17 +38,17 @@ impl ReceiveQueue {
             && let Some(last) = self.pieces.back_mut()
             && last.append(piece.bytes())
         {
-            self.len += piece.len();
+            self.len += piece.len() as u32;
             piece.release(memory);
             return;
         }
-        self.len += piece.len();
-        self.footprint += piece.footprint();
+        self.len += piece.len() as u32;
+        self.footprint += piece.footprint() as u32;
         self.pieces.push_back(piece);
     }
 
     fn push_copy(&mut self, mut data: &[u8], memory: &mut Memory<'_>) {
-        self.len += data.len();
+        self.len += data.len() as u32;
         while !data.is_empty() {
             let room = match self.pieces.back() {
                 Some(Piece::Chunk { bytes, .. }) => bytes.capacity() - bytes.len(),
@@ -62,12 +63,12 @@ impl ReceiveQueue {
             data = later;
             if !data.is_empty() {
                 // The first chunk of an interactive connection is small, those of a stream are not.
-                let bytes = if self.len <= super::chunk::SMALL {
+                let bytes = if self.len() <= super::chunk::SMALL {
                     memory.chunks.take_small()
                 } else {
                     memory.chunks.take_large()
                 };
-                self.footprint += bytes.capacity();
+                self.footprint += bytes.capacity() as u32;
                 self.pieces.push_back(Piece::Chunk { bytes, read: 0 });
             }
         }
@@ -86,11 +87,11 @@ impl ReceiveQueue {
             if first.len() == 0
                 && let Some(piece) = self.pieces.pop_front()
             {
-                self.footprint -= piece.footprint();
+                self.footprint -= piece.footprint() as u32;
                 piece.release(memory);
             }
         }
-        self.len -= done;
+        self.len -= done as u32;
         self.forget_if_empty();
         done
     }
@@ -107,7 +108,7 @@ impl ReceiveQueue {
 
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {
-        self.footprint + self.pieces.capacity() * size_of::<Piece>()
+        self.footprint as usize + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// An idle connection keeps no memory.
@@ -146,7 +147,7 @@ mod tests {
                 packet.filled(write);
                 queue.push(packet, budget, &mut memory);
                 model.extend(&data);
-                prop_assert!(queue.footprint <= budget + 2 * model.len() + 3 * super::super::chunk::LARGE);
+                prop_assert!(queue.footprint as usize <= budget + 2 * model.len() + 3 * super::super::chunk::LARGE);
                 let mut buffer = vec![0; read];
                 let got = queue.read(&mut buffer, &mut memory);
                 prop_assert_eq!(got, read.min(model.len()));

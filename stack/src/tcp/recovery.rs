@@ -114,7 +114,8 @@ pub(super) struct Recovery {
     pub(super) phase: Phase,
     /// SND.NXT when the phase began: acknowledged, the phase is over.
     pub(super) recover: SeqNum,
-    pub(super) undo: Option<Undo>,
+    /// Not there while nothing is lost.
+    pub(super) undo: Option<Box<Undo>>,
     /// Fast recovery is for a congestion mark: nothing is known to be lost (RFC 3168).
     pub(super) marked: bool,
     /// Duplicate acknowledgments in a row, without SACK.

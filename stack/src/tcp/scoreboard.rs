@@ -9,8 +9,6 @@ use crate::wire::tcp::SeqRange;
 
 /// Most records. A peer whose SACK blocks would cut finer is not followed further.
 const MAX_RECORDS: usize = 16_384;
-/// Places that an idle connection may keep.
-const IDLE_CAPACITY: usize = 2;
 
 /// What is known of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +137,9 @@ impl Scoreboard {
                 first.start = una;
             }
         }
-        if self.records.is_empty() && self.records.capacity() > IDLE_CAPACITY {
-            self.records = VecDeque::with_capacity(IDLE_CAPACITY);
+        if self.records.is_empty() {
+            // An idle connection keeps no memory.
+            self.records = VecDeque::new();
         }
         bytes
     }

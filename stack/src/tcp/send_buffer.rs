@@ -13,8 +13,9 @@ pub(super) const MAX_SLICES: usize = 3;
 pub(super) struct SendBuffer {
     chunks: VecDeque<Vec<u8>>,
     /// Bytes of the first chunk that are gone.
-    head: usize,
-    len: usize,
+    head: u32,
+    /// Less than 2^31: sequence numbers count it.
+    len: u32,
 }
 
 /// A range of a send buffer.
@@ -32,12 +33,12 @@ impl<'a> Slices<'a> {
 
 impl SendBuffer {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Appends `data`. The caller keeps the bound.
     pub(super) fn push(&mut self, mut data: &[u8], pool: &mut ChunkPool) {
-        self.len += data.len();
+        self.len += data.len() as u32;
         while !data.is_empty() {
             let room = self.chunks.back().map_or(0, |chunk| chunk.capacity() - chunk.len());
             if room == 0 {
@@ -55,14 +56,15 @@ impl SendBuffer {
 
     /// Drops the first `count` bytes: they were acknowledged.
     pub(super) fn consume(&mut self, count: usize, pool: &mut ChunkPool) {
-        let count = count.min(self.len);
+        let count = count.min(self.len()) as u32;
         self.len -= count;
         self.head += count;
         while let Some(first) = self.chunks.front() {
-            if self.len > 0 && self.head < first.len() {
+            let length = first.len() as u32;
+            if self.len > 0 && self.head < length {
                 return;
             }
-            self.head = self.head.saturating_sub(first.len());
+            self.head = self.head.saturating_sub(length);
             if let Some(chunk) = self.chunks.pop_front() {
                 pool.give(chunk);
             }
@@ -74,7 +76,7 @@ impl SendBuffer {
 
     /// Drops everything.
     pub(super) fn clear(&mut self, pool: &mut ChunkPool) {
-        self.consume(self.len, pool);
+        self.consume(self.len(), pool);
     }
 
     #[cfg(test)]
@@ -85,9 +87,9 @@ impl SendBuffer {
 
     /// The `len` bytes from `offset` on, fewer if they lie in more than [`MAX_SLICES`] chunks.
     pub(super) fn slices(&self, offset: usize, len: usize) -> Slices<'_> {
-        let first_len = self.chunks.front().map_or(0, |chunk| chunk.len() - self.head);
+        let first_len = self.chunks.front().map_or(0, |chunk| chunk.len() - self.head as usize);
         let (mut index, mut at) = match offset.checked_sub(first_len) {
-            None => (0, self.head + offset),
+            None => (0, self.head as usize + offset),
             Some(beyond) => (1 + beyond / LARGE, beyond % LARGE),
         };
         let mut slices = Slices::default();

@@ -66,6 +66,10 @@ impl TimerQueue {
 
     fn take(&mut self, place: usize) {
         let (_, key) = self.heap.swap_remove(place);
+        // Idle connections have no deadline: their places are given back.
+        if self.heap.len() < self.heap.capacity() / 4 {
+            self.heap.shrink_to(self.heap.len() * 2);
+        }
         self.places[key as usize] = ABSENT;
         if place < self.heap.len() {
             self.up(place);

@@ -12,7 +12,7 @@ const BETA: f64 = 0.7;
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 
 /// An epoch of congestion avoidance, windows in segments.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Epoch {
     started: Instant,
     /// Where the curve is flat: W_max, or the window at its start if that was more.
@@ -29,9 +29,10 @@ pub(super) struct Cubic {
     w_max: f64,
     /// cwnd_prior: the window before the last loss, in segments.
     prior: f64,
-    epoch: Option<Epoch>,
+    /// Not there in slow start, where most connections stay.
+    epoch: Option<Box<Epoch>>,
     /// What undoing the last event brings back: W_max, cwnd_prior and the epoch.
-    before: Option<Box<(f64, f64, Option<Epoch>)>>,
+    before: Option<Box<(f64, f64, Option<Box<Epoch>>)>>,
     /// Part of a segment that growth has left over.
     fraction: f64,
     hystart: HyStart,
@@ -47,12 +48,14 @@ impl Algorithm for Cubic {
         let now_window = f64::from(window.congestion) / mss;
         let segments = f64::from(left) / mss;
         let w_max = self.w_max;
-        let epoch = self.epoch.get_or_insert_with(|| Epoch {
-            started: acked.now,
-            origin: w_max.max(now_window),
-            // Equation 2.
-            k: ((w_max - now_window) / C).max(0.0).cbrt(),
-            estimate: now_window,
+        let epoch = self.epoch.get_or_insert_with(|| {
+            Box::new(Epoch {
+                started: acked.now,
+                origin: w_max.max(now_window),
+                // Equation 2.
+                k: ((w_max - now_window) / C).max(0.0).cbrt(),
+                estimate: now_window,
+            })
         });
         let elapsed = acked.now.since(epoch.started);
         // Section 4.3, equation 4.
@@ -77,11 +80,10 @@ impl Algorithm for Cubic {
     fn congestion_event(&mut self, window: &mut Window, _now: Instant, in_flight: u32) {
         let mss = f64::from(window.mss);
         let now_window = f64::from(window.congestion) / mss;
-        self.before = Some(Box::new((self.w_max, self.prior, self.epoch)));
+        self.before = Some(Box::new((self.w_max, self.prior, self.epoch.take())));
         // Section 4.7: fast convergence gives room to new flows.
         self.w_max = if now_window < self.w_max { now_window * (1.0 + BETA) / 2.0 } else { now_window };
         self.prior = now_window;
-        self.epoch = None;
         self.fraction = 0.0;
         self.hystart = HyStart::default();
         // Section 4.6. What was in flight counts, if that was less than what might have been.

@@ -22,12 +22,20 @@ pub(super) struct HyStart {
     round_min: u64,
     samples: u8,
     /// In Conservative Slow Start: the round's minimum when it began, and rounds so far.
-    conservative: Option<(u64, u8)>,
+    baseline: u64,
+    rounds: u8,
 }
 
 impl Default for HyStart {
     fn default() -> Self {
-        HyStart { round_end: None, last_round_min: u64::MAX, round_min: u64::MAX, samples: 0, conservative: None }
+        HyStart {
+            round_end: None,
+            last_round_min: u64::MAX,
+            round_min: u64::MAX,
+            samples: 0,
+            baseline: u64::MAX,
+            rounds: 0,
+        }
     }
 }
 
@@ -39,30 +47,30 @@ impl HyStart {
             self.round_min = self.round_min.min(u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX));
             self.samples = self.samples.saturating_add(1);
         }
-        let left = match self.conservative {
-            None => window.slow_start(acked.bytes),
-            Some(_) => window.slow_start(acked.bytes / CSS_GROWTH_DIVISOR),
+        let left = match self.baseline {
+            u64::MAX => window.slow_start(acked.bytes),
+            _ => window.slow_start(acked.bytes / CSS_GROWTH_DIVISOR),
         };
         if self.samples >= N_RTT_SAMPLE && self.round_min != u64::MAX {
-            match self.conservative {
-                None if self.last_round_min != u64::MAX => {
+            match self.baseline {
+                u64::MAX if self.last_round_min != u64::MAX => {
                     let thresh = (self.last_round_min / u64::from(MIN_RTT_DIVISOR))
                         .clamp(MIN_RTT_THRESH.as_nanos() as u64, MAX_RTT_THRESH.as_nanos() as u64);
                     if self.round_min >= self.last_round_min.saturating_add(thresh) {
-                        self.conservative = Some((self.round_min, 0));
+                        (self.baseline, self.rounds) = (self.round_min, 0);
                     }
                 }
                 // The RTT has come down again: it was jitter.
-                Some((baseline, _)) if self.round_min < baseline => self.conservative = None,
+                baseline if self.round_min < baseline && baseline != u64::MAX => self.baseline = u64::MAX,
                 _ => {}
             }
         }
         if round_ended {
-            if let Some((baseline, rounds)) = self.conservative {
-                if rounds + 1 >= CSS_ROUNDS {
+            if self.baseline != u64::MAX {
+                if self.rounds + 1 >= CSS_ROUNDS {
                     window.threshold = window.congestion;
                 }
-                self.conservative = Some((baseline, rounds + 1));
+                self.rounds += 1;
             }
             self.last_round_min = self.round_min;
             self.round_min = u64::MAX;

@@ -343,7 +343,7 @@ impl Connection {
     /// RFC 6675, section 5, step 4.
     fn enter_fast_recovery(&mut self, now: Instant, flight: u32, cx: &mut Context<'_>) {
         cx.counters.fast_recoveries += 1;
-        self.recovery.undo = Some(Undo::new(self.congestion.snapshot(), self.snd.una));
+        self.recovery.undo = Some(Box::new(Undo::new(self.congestion.snapshot(), self.snd.una)));
         self.congestion.congestion_event(now, flight);
         self.ecn.reduced(self.snd.nxt);
         self.recovery.phase = Phase::Fast(ProportionalRate::new(flight));

@@ -1,6 +1,5 @@
 //! What the application asks of a connection (RFC 9293, 3.10.2 to 3.10.6).
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io::IoSlice;
 
@@ -82,19 +81,20 @@ impl Connection {
     /// so (RFC 2525, 2.17).
     pub(in crate::tcp) fn close_call(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         self.held = false;
+        let linger = self.limits.as_ref().and_then(|limits| limits.linger);
         let unread = self.receive.len() > 0;
         self.receive.clear(memory);
         match self.state {
             State::Closed | State::TimeWait => {}
             State::SynSent => self.fail(CloseReason::Aborted, memory),
-            _ if unread || self.linger.is_some_and(|time| time.is_zero()) => {
+            _ if unread || linger.is_some_and(|time| time.is_zero()) => {
                 cx.counters.abort_on_close += u64::from(unread);
                 self.reset_peer(now, cx);
                 self.fail(CloseReason::Aborted, memory);
             }
             _ => {
                 self.shutdown_write();
-                if let Some(time) = self.linger {
+                if let Some(time) = linger {
                     self.timers.lifetime = now + time;
                 } else if self.state == State::FinWait2 {
                     self.timers.lifetime = now + self.fin_wait_2(cx);
@@ -124,18 +124,17 @@ impl Connection {
     }
 
     pub(in crate::tcp) fn set_fin_wait_2(&mut self, time: Duration) {
-        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
-        self.fin_wait_2 = NonZeroU32::new(millis);
+        self.limits_mut().fin_wait_2 = Some(time.max(Duration::from_millis(1)));
     }
 
     /// How long FIN_WAIT_2 lasts once the application has closed.
     pub(super) fn fin_wait_2(&self, cx: &Context<'_>) -> Duration {
-        let own = self.fin_wait_2.map(|millis| Duration::from_millis(millis.get().into()));
+        let own = self.limits.as_ref().and_then(|limits| limits.fin_wait_2);
         own.unwrap_or(cx.config.fin_wait_2)
     }
 
     pub(in crate::tcp) fn set_user_timeout(&mut self, now: Instant, limit: Option<Duration>) {
-        self.user_timeout = limit;
+        self.limits_mut().user_timeout = limit;
         if self.state != State::Closed {
             self.arm_user_timeout(now, true);
         }

@@ -303,10 +303,10 @@ impl Connection {
     /// RFC 5961: a challenge ACK. Section 7 bounds them, for each connection: a bound over all of them could
     /// be read from outside (CVE-2016-5696).
     fn challenge(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if self.challenged.is_some_and(|at| now.since(at) < cx.config.challenge_interval) {
+        if now < self.challenged_until {
             return;
         }
-        self.challenged = Some(now);
+        self.challenged_until = now + cx.config.challenge_interval;
         cx.counters.challenge_acks += 1;
         self.ack_due = AckDue::Now;
     }

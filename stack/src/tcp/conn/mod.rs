@@ -22,7 +22,6 @@ mod output;
 mod text;
 mod timers;
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -213,6 +212,17 @@ struct KeepaliveState {
     unanswered: u8,
 }
 
+/// Times that few applications set.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// TCP_LINGER2: how long FIN_WAIT_2 lasts, if not as long as everywhere.
+    fin_wait_2: Option<Duration>,
+    /// RFC 5482.
+    user_timeout: Option<Duration>,
+    /// SO_LINGER.
+    pub(super) linger: Option<Duration>,
+}
+
 /// The block.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -263,17 +273,14 @@ pub(super) struct Connection {
     interactive: bool,
     /// Retransmissions since the last progress.
     retries: u8,
-    /// When a challenge ACK went last (RFC 5961, section 7).
-    challenged: Option<Instant>,
+    /// Until when no other challenge ACK goes (RFC 5961, section 7).
+    challenged_until: Instant,
     last_heard: Instant,
     pub(super) nodelay: bool,
     cork: nagle::Cork,
     /// TCP_MAXSEG: what the application lets segments be at most.
     pub(super) max_segment: u16,
-    /// TCP_LINGER2: how many milliseconds FIN_WAIT_2 lasts, if not as long as everywhere.
-    fin_wait_2: Option<NonZeroU32>,
-    pub(super) user_timeout: Option<Duration>,
-    pub(super) linger: Option<Duration>,
+    limits: Option<Box<Limits>>,
     keepalive: Option<Box<KeepaliveState>>,
 }
 
@@ -355,14 +362,12 @@ impl Connection {
             quick_acks: QUICK_ACKS,
             interactive: false,
             retries: 0,
-            challenged: None,
+            challenged_until: Instant::ZERO,
             last_heard: now,
             nodelay: false,
             cork: nagle::Cork::default(),
             max_segment: u16::MAX,
-            fin_wait_2: None,
-            user_timeout: None,
-            linger: None,
+            limits: None,
             keepalive: None,
         }
     }
@@ -458,6 +463,10 @@ impl Connection {
     /// stands for a segment that has left it (RFC 5681, 3.2).
     fn in_flight(&self) -> u32 {
         self.board.in_flight().saturating_sub(self.recovery.duplicate_bytes)
+    }
+
+    pub(super) fn limits_mut(&mut self) -> &mut Limits {
+        self.limits.get_or_insert_default()
     }
 
     /// Room in the send buffer.

@@ -146,7 +146,7 @@ impl Connection {
         if !recovery.has_timed_out() || first_of_episode {
             // RFC 5681, 3.1: the threshold comes down once for a segment, not at each timeout.
             if !recovery.has_timed_out() {
-                recovery.undo = Some(Undo::new(congestion.snapshot(), self.snd.una));
+                recovery.undo = Some(Box::new(Undo::new(congestion.snapshot(), self.snd.una)));
             }
             congestion.congestion_event(now, board.outstanding());
             self.ecn.reduced(self.snd.nxt);
@@ -254,7 +254,7 @@ impl Connection {
     /// RFC 5482: the user timeout runs while something is not acknowledged.
     pub(super) fn arm_user_timeout(&mut self, now: Instant, progress: bool) {
         let waits = !self.board.is_empty() || self.send.len() > 0 || !self.state.is_synchronized();
-        match self.user_timeout {
+        match self.limits.as_ref().and_then(|limits| limits.user_timeout) {
             Some(limit) if waits => {
                 if progress || self.timers.user == OFF {
                     self.timers.user = now + limit;

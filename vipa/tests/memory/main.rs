@@ -1,7 +1,8 @@
-//! What a million connections cost at their router, by the allocator's own count.
+//! What connections cost in memory, at their router and at their target, by the allocator's own count.
 
-#[path = "../benches/fixture/mod.rs"]
+#[path = "../../benches/fixture/mod.rs"]
 mod fixture;
+mod target;
 
 use std::net::SocketAddr;
 
