@@ -23,6 +23,9 @@ struct Epoch {
     estimate: f64,
 }
 
+/// W_max, cwnd_prior and the epoch as they were.
+type Before = (f64, f64, Option<Box<Epoch>>);
+
 #[derive(Debug, Default)]
 pub(super) struct Cubic {
     /// W_max, in segments; 0 before the first loss.
@@ -31,8 +34,8 @@ pub(super) struct Cubic {
     prior: f64,
     /// Not there in slow start, where most connections stay.
     epoch: Option<Box<Epoch>>,
-    /// What undoing the last event brings back: W_max, cwnd_prior and the epoch.
-    before: Option<Box<(f64, f64, Option<Box<Epoch>>)>>,
+    /// What undoing the last event brings back.
+    before: Option<Box<Before>>,
     /// Part of a segment that growth has left over.
     fraction: f64,
     hystart: HyStart,
