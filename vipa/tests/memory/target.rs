@@ -82,7 +82,7 @@ impl Pair {
     }
 
     fn wait(&mut self, time: Duration) {
-        self.cluster.now = self.cluster.now + time;
+        self.cluster.now += time;
         self.clients.handle_timeout(self.cluster.now);
         self.server.handle_timeout(self.cluster.now);
         self.settle();
