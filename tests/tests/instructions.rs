@@ -1,6 +1,6 @@
 //! How many instructions the hot paths of the cores take: unlike times, the same in every run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -40,7 +40,7 @@ fn program() -> PathBuf {
 }
 
 /// Instructions of one path, for each time that it is taken.
-fn instructions(program: &PathBuf, path: &str) -> f64 {
+fn instructions(program: &Path, path: &str) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let profile = folder.path().join("profile");
     let output = succeed(
