@@ -12,7 +12,7 @@
 //! | [`netstat`] | reports |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
-//! | [`bench`] | this lab and its rivals, side by side |
+//! | [`bench`](mod@bench) | this lab and its rivals, side by side |
 //! | [`vary`] | operator commands |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 

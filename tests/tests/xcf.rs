@@ -53,6 +53,38 @@ fn in_ordinary_use_nothing_is_refused() {
     assert!(!log.contains("XCF:"), "{log}");
 }
 
+/// What the router has in common with others in its memory map: one mapping for each way to or from
+/// one of them.
+fn shared(lab: &Lab, image: &str) -> usize {
+    let pid = lab.image(image)["pid"].as_u64().expect("it runs");
+    fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs").matches("/memfd:xcf").count()
+}
+
+/// Data between processes goes through memory; it comes anew with each life of an image, and its end
+/// leaves nothing of it in the others. UDP alone does the same work.
+#[test]
+fn data_between_processes_goes_through_memory_or_by_udp_alone() {
+    let folder = Folder::new("memory");
+    let pair = fs::read_to_string(workspace().join("profiles/pair.ron")).expect("the profile");
+    let udp = pair.replacen("name: \"pair\",", "name: \"pair\",\n  xcf_memory: false,", 1);
+    fs::write(folder.file("udp.ron"), udp).expect("a file");
+    fs::write(folder.file("memory.ron"), pair).expect("a file");
+    for (file, rings) in [("memory.ron", 1), ("udp.ron", 0)] {
+        let lab = Lab::up(&folder.file(file));
+        // Ten requests, five of them to the other image, which has a link of its own: data one way.
+        let ask = || (0..10).map(|_| lab.curl(&["http://203.0.113.1/"])).filter(|answer| answer == "MVS2\n").count();
+        assert_eq!(ask(), 5, "{file}");
+        assert_eq!((shared(&lab, "MVS1"), shared(&lab, "MVS2")), (rings, rings), "{file}");
+        lab.kill("MVS2");
+        eventually("MVS1 serves alone", || lab.dvipa("DVA")["targets"] == serde_json::json!(["MVS1"]));
+        eventually("nothing is left of its memory", || shared(&lab, "MVS1") == 0);
+        lab.start("MVS2");
+        eventually("both serve", || lab.dvipa("DVA")["targets"] == serde_json::json!(["MVS1", "MVS2"]));
+        assert_eq!(ask(), 5, "{file}");
+        assert_eq!((shared(&lab, "MVS1"), shared(&lab, "MVS2")), (rings, rings), "{file}");
+    }
+}
+
 /// A folder with a profile that names a key file.
 struct Folder(PathBuf);
 

@@ -62,6 +62,9 @@ pub struct Arguments {
     /// paces (bbr) makes runs depend on the machine's timers
     #[arg(long, value_name = "NAME")]
     congestion: Option<String>,
+    /// XCF between processes by UDP alone, as it is between hosts, instead of shared memory
+    #[arg(long)]
+    udp: bool,
     /// Write the results as JSON, every sample among them; '-' prints them instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,7 +72,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Measure how the lab grows instead: connections, images, DVIPAs, and what is said among them
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "only", "shapes", "svg"])]
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "only", "shapes", "congestion", "udp", "svg"])]
     scale: bool,
     /// How many connections are held while their router is killed: 100,000, or 2,000 with --quick
     #[arg(long, requires = "scale", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -179,6 +182,7 @@ async fn measure(stage: &Stage, arguments: &Arguments, mut missing: Vec<Missing>
         }
         sides.reverse();
     }
+    report.xcf = if arguments.udp { "UDP alone" } else { "shared memory" };
     if let Some(congestion) = &arguments.congestion {
         report.congestion.clone_from(congestion);
     }

@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub kernel: String,
     /// Of the kernel's senders.
     pub congestion: String,
+    /// What carries data between the lab's processes.
+    pub xcf: &'static str,
     pub rounds: u32,
     /// Of each measurement.
     pub seconds: f64,
@@ -61,6 +63,7 @@ impl Report {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             congestion: std::fs::read_to_string(CONGESTION).unwrap_or_default().trim().to_owned(),
+            xcf: "",
             rounds,
             seconds,
             shapes: shapes.iter().map(|shape| Column { shape: *shape, title: shape.title() }).collect(),

@@ -15,9 +15,9 @@ pub enum Shape {
     Haproxy,
     /// Ours: the routing stack is the target itself
     Router,
-    /// Ours: XCF over UDP to a target that answers by a network link of its own
+    /// Ours: XCF between processes to a target that answers by a network link of its own
     Linked,
-    /// Ours: XCF over UDP to a target without a link, and back
+    /// Ours: XCF between processes to a target without a link, and back
     Unlinked,
     /// Ours: as linked, all images in one process
     InProcess,
@@ -48,8 +48,8 @@ impl Shape {
             Shape::Nft => "the same behind nft DNAT",
             Shape::Haproxy => "the same behind HAProxy, TCP mode, one thread",
             Shape::Router => "ours: the router is the target",
-            Shape::Linked => "ours: XCF over UDP to a target with its own link",
-            Shape::Unlinked => "ours: XCF over UDP to a target without a link",
+            Shape::Linked => "ours: XCF between processes to a target with its own link",
+            Shape::Unlinked => "ours: XCF between processes to a target without a link",
             Shape::InProcess => "ours: as linked, all images in one process",
         }
     }

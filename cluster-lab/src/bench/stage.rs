@@ -54,7 +54,8 @@ impl Stage {
             self.rivals = Rivals::up(congestion, missing).context("the rivals cannot be brought up")?;
         }
         let lab = async |name: &str, in_process| {
-            let cluster = profile::read("bench", PROFILE, std::path::Path::new("."))?;
+            let mut cluster = profile::read("bench", PROFILE, std::path::Path::new("."))?;
+            cluster.xcf_memory = !arguments.udp;
             Lab::up(name, cluster, in_process).await
         };
         if [Shape::Router, Shape::Linked, Shape::Unlinked].iter().any(|shape| shapes.contains(shape)) {

@@ -37,8 +37,8 @@ pub(super) fn table(report: &Report) -> String {
         text += &format!("{:<12}{}\n", column.shape.heading(), column.title);
     }
     text += &format!(
-        "\n{} rounds of {} s, interleaved, in one run; {} processors, Linux {} ({}), MTU 1500. Latencies and gaps: less is better.\n",
-        report.rounds, report.seconds, report.processors, report.kernel, report.congestion
+        "\n{} rounds of {} s, interleaved, in one run; {} processors, Linux {} ({}), MTU 1500, XCF between processes by {}. Latencies and gaps: less is better.\n",
+        report.rounds, report.seconds, report.processors, report.kernel, report.congestion, report.xcf
     );
     for missing in &report.missing {
         text += &format!("{}\n", missing.told());

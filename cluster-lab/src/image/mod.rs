@@ -215,7 +215,10 @@ impl Host {
             Box::new(self.exchange.attach(image.xcf))
         } else {
             let udp = UdpLink::bind(image.xcf, incarnation, &self.start.key, &self.start.endpoints)?;
-            Box::new(SharedLink::new(udp, image.xcf, &self.start.endpoints)?)
+            match cluster.xcf_memory {
+                true => Box::new(SharedLink::new(udp, image.xcf, &self.start.endpoints)?),
+                false => Box::new(udp),
+            }
         };
         let definitions = image.definitions();
         let vipa = vipa::Config {

@@ -136,7 +136,7 @@ pub fn read(file: &str, text: &str, folder: &Path) -> Result<Cluster, ProfileErr
         return Err(ProfileErrors(source.errors));
     }
     let images = images.into_iter().map(|placed| placed.image).collect();
-    Ok(Cluster { name: raw.name, network, names, images, timing: raw.timing, xcf_key })
+    Ok(Cluster { name: raw.name, network, names, images, timing: raw.timing, xcf_key, xcf_memory: raw.xcf_memory })
 }
 
 fn network(source: &mut Source<'_>, raw: &raw::Network) -> Option<Network> {

@@ -46,6 +46,8 @@ pub struct Cluster {
     /// The cluster's key, if it has a file of its own. It travels in [`Start`](crate::control::Start).
     #[serde(skip)]
     pub xcf_key: Option<ClusterKey>,
+    /// Whether images of different processes pass data through memory that they share, or by UDP alone.
+    pub xcf_memory: bool,
 }
 
 /// The client network.

@@ -22,6 +22,8 @@ pub(super) struct Cluster {
     /// A file with the cluster's key.
     #[serde(default)]
     pub xcf_key: Option<String>,
+    #[serde(default = "yes")]
+    pub xcf_memory: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use stack::Packet;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use vipa::wire::Datagram;
 
 use super::seal::{HEADER, TAG};
@@ -77,6 +77,14 @@ struct Incoming {
     reader: Reader,
     /// The writer is gone: what it has written is still read.
     ended: bool,
+    /// Holds the connection to the writer, which learns by its end that nobody reads any more.
+    watcher: AbortHandle,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
 }
 
 impl SharedLink {
@@ -200,8 +208,8 @@ impl SharedLink {
         meeting::answer(&stream, &note, &memory, self.bell.get_ref())?;
         let number = self.number();
         self.incoming.retain(|ring| ring.from != from);
-        self.incoming.push(Incoming { number, from, reader, ended: false });
-        self.tasks.spawn(meeting::watch(number, stream, self.newsroom.clone()));
+        let watcher = self.tasks.spawn(meeting::watch(number, stream, self.newsroom.clone()));
+        self.incoming.push(Incoming { number, from, reader, ended: false, watcher });
         Ok(())
     }
 
@@ -227,7 +235,7 @@ impl SharedLink {
                     return Some(ring.from);
                 }
                 Ok(None) if !ring.ended => {}
-                // The peer finds out by itself, and asks for another one.
+                // Whoever is still there hears of it, and asks for another one.
                 Ok(None) | Err(Broken) => {
                     self.incoming.remove(self.turn);
                     return self.take(packet);
@@ -244,14 +252,9 @@ impl SharedLink {
 
     /// Pending until a bell has rung.
     fn poll_bell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut guard = ready!(self.bell.poll_read_ready(cx))?;
-            // How often it has rung says nothing.
-            let read = guard.try_io(|bell| rustix::io::read(bell.get_ref(), &mut [0; 8]).map_err(io::Error::from));
-            if let Ok(read) = read {
-                return Poll::Ready(read.map(drop));
-            }
-        }
+        // The runtime hears of every ring (EPOLLET): nobody need read how often it has rung.
+        ready!(self.bell.poll_read_ready(cx))?.clear_ready();
+        Poll::Ready(Ok(()))
     }
 }
 
