@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct SharedLink {
     udp: UdpLink,
     endpoints: HashMap<IpAddr, SocketAddr>,
-    /// To each peer that data was for.
+    /// To each peer that data was for. A ring ends with its reader, and so is for one life of it.
     out: HashMap<IpAddr, Outgoing>,
     /// Those that were written to since the last flush.
     dirty: Vec<IpAddr>,
@@ -55,18 +55,18 @@ pub struct SharedLink {
     line: Option<String>,
 }
 
-/// A ring to a peer, in one life of it.
+/// The way to a peer's memory.
 #[derive(Debug)]
-struct Outgoing {
-    life: u64,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Asking,
-    Refused(Instant),
-    Open { number: u64, writer: Writer, bell: OwnedFd },
+enum Outgoing {
+    /// This life of it.
+    Asking(u64),
+    /// Until then that life is not asked again.
+    Refused(u64, Instant),
+    Open {
+        number: u64,
+        writer: Writer,
+        bell: OwnedFd,
+    },
 }
 
 /// A ring from a peer.
@@ -121,37 +121,44 @@ impl SharedLink {
         })
     }
 
-    /// The ring to `to`, in its present life; without one it is asked for, and UDP serves meanwhile.
-    fn writer(&mut self, to: IpAddr) -> Option<&mut Writer> {
-        let life = self.udp.proven_life(to)?;
-        let asks = match self.out.get(&to) {
-            Some(Outgoing { life: known, .. }) if *known != life => true,
-            Some(Outgoing { state: State::Refused(until), .. }) => Instant::now() >= *until,
-            Some(_) => false,
-            None => true,
-        };
-        if asks {
-            let (endpoint, note) = (*self.endpoints.get(&to)?, self.note(to, life)?);
-            self.out.insert(to, Outgoing { life, state: State::Asking });
-            self.tasks.spawn(meeting::ask(to, endpoint, note, self.newsroom.clone()));
+    /// Writes to the ring if there is one. `None`: UDP is to carry it; where that can change, a ring is asked for.
+    fn put(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> Option<io::Result<()>> {
+        if vipa::wire::classify(parts.first()?) == Datagram::Control {
+            return None;
         }
         match self.out.get_mut(&to) {
-            Some(Outgoing { state: State::Open { writer, .. }, .. }) => Some(writer),
-            _ => None,
+            Some(Outgoing::Open { writer, .. }) => {
+                let written = writer.put(parts);
+                if !self.dirty.contains(&to) {
+                    self.dirty.push(to);
+                }
+                return Some(if written { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) });
+            }
+            Some(Outgoing::Asking(_)) => {}
+            Some(Outgoing::Refused(life, until))
+                if self.udp.proven_life(to) == Some(*life) && Instant::now() < *until => {}
+            Some(Outgoing::Refused(..)) | None => self.ask(to),
+        }
+        None
+    }
+
+    /// Asks a peer for a ring, unless it has not proven its life yet.
+    fn ask(&mut self, to: IpAddr) {
+        if let Some(life) = self.udp.proven_life(to)
+            && let Some(note) = self.note(to, life)
+            && let Some(endpoint) = self.endpoints.get(&to)
+        {
+            self.tasks.spawn(meeting::ask(to, *endpoint, note, self.newsroom.clone()));
+            self.out.insert(to, Outgoing::Asking(life));
         }
     }
 
-    /// Writes to the ring if there is one. `None`: UDP is to carry it.
-    fn put(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> Option<io::Result<()>> {
-        let first = parts.first()?;
-        if vipa::wire::classify(first) == Datagram::Control {
-            return None;
+    fn refused(&mut self, to: IpAddr) {
+        if let Some(outgoing) = self.out.get_mut(&to)
+            && let Outgoing::Asking(life) = *outgoing
+        {
+            *outgoing = Outgoing::Refused(life, Instant::now() + AGAIN);
         }
-        let written = self.writer(to)?.put(parts);
-        if !self.dirty.contains(&to) {
-            self.dirty.push(to);
-        }
-        Some(if written { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) })
     }
 
     /// What proves this stack's identity to a life of `to`.
@@ -174,23 +181,15 @@ impl SharedLink {
             News::Asked { note, stream } => drop(self.admit(note, stream)),
             News::Answered { to, note, memory, bell, stream } => {
                 let opened = if self.author(note) == Some(to) { Writer::open(memory).ok() } else { None };
+                let Some(writer) = opened else { return self.refused(to) };
                 let number = self.number();
-                let Some(outgoing) = self.out.get_mut(&to) else { return };
-                outgoing.state = match opened {
-                    Some(writer) => State::Open { number, writer, bell },
-                    None => State::Refused(Instant::now() + AGAIN),
-                };
                 self.tasks.spawn(meeting::watch(number, stream, self.newsroom.clone()));
+                self.out.insert(to, Outgoing::Open { number, writer, bell });
             }
-            News::Refused { to } => {
-                if let Some(outgoing) = self.out.get_mut(&to) {
-                    outgoing.state = State::Refused(Instant::now() + AGAIN);
-                }
-            }
+            News::Refused { to } => self.refused(to),
             News::Gone { number } => {
-                let is =
-                    |outgoing: &Outgoing| matches!(outgoing.state, State::Open { number: its, .. } if its == number);
-                self.out.retain(|_, outgoing| !is(outgoing));
+                self.out
+                    .retain(|_, outgoing| !matches!(outgoing, Outgoing::Open { number: its, .. } if *its == number));
                 self.incoming.iter_mut().filter(|ring| ring.number == number).for_each(|ring| ring.ended = true);
             }
         }
@@ -216,7 +215,7 @@ impl SharedLink {
     /// Whether data for `to` goes through memory.
     #[cfg(test)]
     pub(super) fn shares_with(&self, to: IpAddr) -> bool {
-        matches!(self.out.get(&to), Some(Outgoing { state: State::Open { .. }, .. }))
+        matches!(self.out.get(&to), Some(Outgoing::Open { .. }))
     }
 
     fn number(&mut self) -> u64 {
@@ -297,11 +296,11 @@ impl XcfLink for SharedLink {
 
     fn flush(&mut self) {
         for to in self.dirty.drain(..) {
-            if let Some(Outgoing { state: State::Open { writer, bell, .. }, .. }) = self.out.get_mut(&to)
+            if let Some(Outgoing::Open { writer, bell, .. }) = self.out.get(&to)
                 && writer.wakes()
             {
                 // A bell that has rung too often to count rings already.
-                let _ = rustix::io::write(&*bell, &1u64.to_ne_bytes());
+                let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
             }
         }
     }

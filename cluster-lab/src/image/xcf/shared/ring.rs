@@ -53,14 +53,12 @@ fn place(count: u64) -> usize {
 pub(super) struct Writer {
     memory: SharedMemory,
     tail: u64,
-    /// Something was put in since the reader was last looked after.
-    dirty: bool,
 }
 
 impl Writer {
     /// For a ring that the reader has made.
     pub fn open(fd: OwnedFd) -> io::Result<Writer> {
-        Ok(Writer { memory: SharedMemory::open(fd, LEN)?, tail: 0, dirty: false })
+        Ok(Writer { memory: SharedMemory::open(fd, LEN)?, tail: 0 })
     }
 
     /// Puts in the concatenation of `parts`; `false` if there is no room.
@@ -88,16 +86,12 @@ impl Writer {
         }
         self.tail += needed;
         self.memory.store(TAIL, self.tail);
-        self.dirty = true;
         true
     }
 
-    /// Whether the reader is to be woken now for what was put in. It is told once.
+    /// Whether the reader is to be woken, now that something was put in. It is told once.
     #[must_use]
-    pub fn wakes(&mut self) -> bool {
-        if !std::mem::take(&mut self.dirty) {
-            return false;
-        }
+    pub fn wakes(&self) -> bool {
         // Either the reader sees the new tail before it sleeps, or its wish is seen here.
         fence(Ordering::SeqCst);
         let sleeps = self.memory.word(SLEEPS);
