@@ -9,14 +9,15 @@ use std::task::{Context, Poll, ready};
 
 use stack::{Offload, Packet, Pool};
 use tokio::sync::mpsc;
+use vipa::wire::Datagram;
 
 use super::XcfLink;
 
 /// Datagrams that wait on an in-process link before more are dropped.
 const CHANNEL_DEPTH: usize = 4096;
 
-/// A datagram up to this size waits in a buffer of its own size: when images begin, each has something to
-/// say to each, and thousands of full-size buffers would stay behind.
+/// A control datagram up to this size waits in a buffer of its own size: when images begin, each has something
+/// to say to each, and thousands of full-size buffers would stay behind. Data takes buffers that are there.
 const SMALL: usize = 2048;
 
 /// A datagram on an in-process link.
@@ -79,8 +80,9 @@ impl XcfLink for ChannelLink {
 
     fn send(&mut self, to: IpAddr, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
+        let control = parts.first().is_some_and(|part| vipa::wire::classify(part) == Datagram::Control);
         let mut packet = match size {
-            ..=SMALL => Packet::copy_of(&[0; SMALL][..size]),
+            ..=SMALL if control => Packet::copy_of(&[0; SMALL][..size]),
             _ => self.exchange.pool.lock().unwrap_or_else(PoisonError::into_inner).take(),
         };
         let mut len = 0;
