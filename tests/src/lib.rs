@@ -203,6 +203,14 @@ impl Drop for Lab {
     }
 }
 
+/// A number of a report.
+///
+/// # Panics
+/// If it is something else.
+pub fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
 fn find(list: &Value, name: &str) -> Value {
     let found = list.as_array().and_then(|list| list.iter().find(|entry| entry["name"] == name));
     found.unwrap_or_else(|| panic!("no {name} in {list}")).clone()

@@ -8,14 +8,10 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tests::footprint::{footprint, processes_with};
-use tests::{cluster_lab, eventually};
+use tests::{cluster_lab, eventually, number};
 
 const OURS: [&str; 4] = ["router", "linked", "unlinked", "in-process"];
 const RIVALS: [&str; 3] = ["kernel", "nft", "haproxy"];
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("{value} is no list"))

@@ -7,12 +7,8 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::cluster_lab;
 use tests::footprint::footprint;
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
+use tests::{cluster_lab, number};
 
 /// I24: whoever is connected when the router is killed stays connected, and has an answer within two
 /// seconds; the backup has every DVIPA, and every connection.

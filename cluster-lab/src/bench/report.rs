@@ -10,11 +10,28 @@ use super::installed::Missing;
 use super::shape::Shape;
 use super::works::{Metric, Work};
 
+/// Where a run was made.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    pub processors: usize,
+    pub kernel: String,
+}
+
+impl Machine {
+    /// The one that this process runs on.
+    pub fn this() -> Machine {
+        Machine {
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+        }
+    }
+}
+
 /// A run, as JSON tells it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub processors: usize,
-    pub kernel: String,
+    #[serde(flatten)]
+    pub machine: Machine,
     /// Of the kernel's senders.
     pub congestion: String,
     /// What carries data between the lab's processes.
@@ -60,8 +77,7 @@ impl Report {
     pub fn new(rounds: u32, seconds: f64, works: &[Work], shapes: &[Shape], missing: Vec<Missing>) -> Report {
         let row = |metric| Row { metric, results: Vec::new() };
         Report {
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            machine: Machine::this(),
             congestion: std::fs::read_to_string(CONGESTION).unwrap_or_default().trim().to_owned(),
             xcf: "",
             rounds,

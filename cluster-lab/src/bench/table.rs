@@ -38,7 +38,7 @@ pub(super) fn table(report: &Report) -> String {
     }
     text += &format!(
         "\n{} rounds of {} s, interleaved, in one run; {} processors, Linux {} ({}), MTU 1500, XCF between processes by {}. Latencies and gaps: less is better.\n",
-        report.rounds, report.seconds, report.processors, report.kernel, report.congestion, report.xcf
+        report.rounds, report.seconds, report.machine.processors, report.machine.kernel, report.congestion, report.xcf
     );
     for missing in &report.missing {
         text += &format!("{}\n", missing.told());

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use super::super::report::Machine;
+
 /// All of it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub processors: usize,
-    pub kernel: String,
+    #[serde(flatten)]
+    pub machine: Machine,
     pub quick: bool,
     /// Idle clusters, and what connections cost them, by size.
     pub clusters: Vec<ImageRow>,
@@ -16,14 +18,7 @@ pub(super) struct Report {
 
 impl Report {
     pub fn new(quick: bool) -> Report {
-        Report {
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-            quick,
-            clusters: Vec::new(),
-            dvipas: None,
-            held: None,
-        }
+        Report { machine: Machine::this(), quick, clusters: Vec::new(), dvipas: None, held: None }
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn table(report: &Report) -> String {
     if let Some(held) = &report.held {
         text += &self::held(held);
     }
-    text += &format!("\n{} processors, Linux {}.\n", report.processors, report.kernel);
+    text += &format!("\n{} processors, Linux {}.\n", report.machine.processors, report.machine.kernel);
     text + "Control traffic is that of all images together; its bytes are without UDP, IP and the seal.\n"
 }
 
