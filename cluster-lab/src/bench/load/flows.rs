@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
@@ -20,12 +20,12 @@ pub struct Rate {
     pub bytes_per_second: f64,
 }
 
-/// Counts bytes between two moments.
+/// Counts the bytes of one flow between two moments, the same for all flows: one that stands still for a
+/// while counts as the less.
 #[derive(Debug)]
 struct Meter {
     begins: Instant,
     ends: Instant,
-    counting: Option<(Instant, Instant)>,
     bytes: u64,
 }
 
@@ -33,23 +33,10 @@ impl Meter {
     /// `count` more bytes have gone; whether there is time for more.
     fn add(&mut self, count: usize) -> bool {
         let now = Instant::now();
-        match &mut self.counting {
-            // What has gone so far has done so for an unknown part before.
-            None if now >= self.begins => self.counting = Some((now, now)),
-            None => {}
-            Some((_, last)) => {
-                *last = now;
-                self.bytes += count as u64;
-            }
+        if (self.begins..self.ends).contains(&now) {
+            self.bytes += count as u64;
         }
         now < self.ends
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "fewer bytes than a float counts exactly")]
-    fn rate(&self) -> Result<f64> {
-        let took = self.counting.map(|(first, last)| last - first).unwrap_or_default();
-        ensure!(self.bytes > 0 && took > Duration::ZERO, "a flow did not move at all: measure for longer");
-        Ok(self.bytes as f64 / took.as_secs_f64())
     }
 }
 
@@ -92,21 +79,23 @@ pub(super) fn up(flows: Flows) -> Result<Rate> {
 }
 
 /// Has `flow` done on each connection at once.
+#[allow(clippy::cast_precision_loss, reason = "fewer bytes than a float counts exactly")]
 fn together(flows: Flows, flow: impl Fn(TcpStream, &mut Meter) -> Result<()> + Sync) -> Result<Rate> {
     let streams = (0..flows.flows).map(|_| connect(flows.to)).collect::<Result<Vec<_>>>()?;
     let begins = Instant::now() + flows.times.warm_up();
     let ends = begins + flows.times.measured();
-    let rates = std::thread::scope(|scope| {
+    let bytes = std::thread::scope(|scope| {
         let measured = |stream| {
-            let mut meter = Meter { begins, ends, counting: None, bytes: 0 };
-            flow(stream, &mut meter).and_then(|()| meter.rate())
+            let mut meter = Meter { begins, ends, bytes: 0 };
+            flow(stream, &mut meter).map(|()| meter.bytes)
         };
         let threads: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || measured(stream))).collect();
         let joined =
             threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a flow's thread panicked"))?);
-        joined.collect::<Result<Vec<f64>>>()
+        joined.sum::<Result<u64>>()
     })?;
-    Ok(Rate { bytes_per_second: rates.iter().sum() })
+    ensure!(bytes > 0, "no flow moved at all: measure for longer");
+    Ok(Rate { bytes_per_second: bytes as f64 / flows.times.measured().as_secs_f64() })
 }
 
 /// Serves for ever, each connection in a thread of its own.
