@@ -108,6 +108,7 @@ impl Crt {
     }
 
     /// The entry of a connection.
+    #[inline(always)]
     pub fn get(&self, flow: &Flow) -> Option<&Entry> {
         self.entries.get(flow)
     }

@@ -8,6 +8,7 @@
 
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::mem::size_of;
 
 use foldhash::fast::FixedState;
 
@@ -35,9 +36,9 @@ static PART_OF: [u8; STEPS] = {
     table
 };
 
-/// The map. Lookups allocate nothing.
-pub(crate) struct Spread<K, V> {
-    parts: [Part<K, V>; PARTS],
+/// The map. Lookups allocate nothing. Its slots are aligned as `A` is.
+pub(crate) struct Spread<K, V, A = ()> {
+    parts: [Part<K, V, A>; PARTS],
     len: usize,
     hasher: FixedState,
 }
@@ -47,9 +48,23 @@ pub(crate) struct Spread<K, V> {
 pub(crate) struct Full;
 
 /// A table of its own, at most three quarters full.
-struct Part<K, V> {
-    slots: Vec<Option<(K, V)>>,
+struct Part<K, V, A> {
+    slots: Vec<Slot<K, V, A>>,
     len: usize,
+}
+
+struct Slot<K, V, A> {
+    entry: Option<(K, V)>,
+    _aligned: [A; 0],
+}
+
+impl<K, V, A> Slot<K, V, A> {
+    const FREE: Self = Slot { entry: None, _aligned: [] };
+}
+
+/// Bytes of a slot.
+pub(crate) const fn slot_size<K, V, A>() -> usize {
+    size_of::<Slot<K, V, A>>()
 }
 
 /// Where a key is, or the first free slot after where it would have been.
@@ -60,7 +75,7 @@ enum Place {
     Nowhere,
 }
 
-impl<K: Eq + Hash, V> Spread<K, V> {
+impl<K: Eq + Hash, V, A> Spread<K, V, A> {
     /// An empty one. `seed` keeps strangers from choosing keys that collide.
     pub fn new(seed: u64) -> Self {
         let parts = core::array::from_fn(|_| Part { slots: Vec::new(), len: 0 });
@@ -77,20 +92,22 @@ impl<K: Eq + Hash, V> Spread<K, V> {
         (hash, PART_OF[hash as usize % STEPS].into())
     }
 
+    #[inline(always)]
     pub fn get(&self, key: &K) -> Option<&V> {
         let (hash, part) = self.part_of(key);
         let part = &self.parts[part];
         match part.find(hash, key) {
-            Place::At(slot) => part.slots[slot].as_ref().map(|(_, value)| value),
+            Place::At(slot) => part.slots[slot].entry.as_ref().map(|(_, value)| value),
             Place::Free(_) | Place::Nowhere => None,
         }
     }
 
+    #[inline(always)]
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let (hash, part) = self.part_of(key);
         let part = &mut self.parts[part];
         match part.find(hash, key) {
-            Place::At(slot) => part.slots[slot].as_mut().map(|(_, value)| value),
+            Place::At(slot) => part.slots[slot].entry.as_mut().map(|(_, value)| value),
             Place::Free(_) | Place::Nowhere => None,
         }
     }
@@ -105,7 +122,7 @@ impl<K: Eq + Hash, V> Spread<K, V> {
         let part = &mut parts[part];
         let place = part.find(hash, &key);
         if let Place::At(slot) = place {
-            return Ok(part.slots[slot].replace((key, value)).map(|(_, before)| before));
+            return Ok(part.slots[slot].entry.replace((key, value)).map(|(_, before)| before));
         }
         if full {
             return Err(Full);
@@ -113,7 +130,7 @@ impl<K: Eq + Hash, V> Spread<K, V> {
         *len += 1;
         part.len += 1;
         match place {
-            Place::Free(slot) if !part.is_crowded() => part.slots[slot] = Some((key, value)),
+            Place::Free(slot) if !part.is_crowded() => part.slots[slot].entry = Some((key, value)),
             _ => {
                 part.rebuild(LEAST.max(part.slots.len() / 2 * 3), hasher, |_, _| true);
                 part.settle(hash, (key, value));
@@ -135,18 +152,22 @@ impl<K: Eq + Hash, V> Spread<K, V> {
         let Spread { parts, len, hasher } = self;
         for part in parts.iter_mut() {
             part.rebuild(part.slots.len(), hasher, &mut keep);
-            part.len = part.slots.iter().flatten().count();
+            part.len = part.entries().count();
         }
         *len = parts.iter().map(|part| part.len).sum();
     }
 
     /// Everything, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.parts.iter().flat_map(|part| part.slots.iter().flatten()).map(|(key, value)| (key, value))
+        self.parts.iter().flat_map(Part::entries).map(|(key, value)| (key, value))
     }
 }
 
-impl<K: Eq + Hash, V> Part<K, V> {
+impl<K: Eq + Hash, V, A> Part<K, V, A> {
+    fn entries(&self) -> impl Iterator<Item = &(K, V)> {
+        self.slots.iter().filter_map(|slot| slot.entry.as_ref())
+    }
+
     fn is_crowded(&self) -> bool {
         self.len * 4 > self.slots.len() * 3
     }
@@ -161,14 +182,15 @@ impl<K: Eq + Hash, V> Part<K, V> {
     }
 
     // It ends: a quarter of the slots is free.
+    #[inline(always)]
     fn find(&self, hash: u64, key: &K) -> Place {
         let mut slot = self.home(hash);
         loop {
-            match self.slots.get(slot) {
-                Some(Some((known, _))) if known == key => return Place::At(slot),
-                Some(Some(_)) => slot = self.after(slot),
-                Some(None) => return Place::Free(slot),
-                None => return Place::Nowhere,
+            let Some(Slot { entry, .. }) = self.slots.get(slot) else { return Place::Nowhere };
+            match entry {
+                Some((known, _)) if known == key => return Place::At(slot),
+                Some(_) => slot = self.after(slot),
+                None => return Place::Free(slot),
             }
         }
     }
@@ -176,18 +198,18 @@ impl<K: Eq + Hash, V> Part<K, V> {
     /// Puts in what is not here, where there is room.
     fn settle(&mut self, hash: u64, entry: (K, V)) {
         let mut slot = self.home(hash);
-        while self.slots[slot].is_some() {
+        while self.slots[slot].entry.is_some() {
             slot = self.after(slot);
         }
-        self.slots[slot] = Some(entry);
+        self.slots[slot].entry = Some(entry);
     }
 
     /// Takes out what is in a slot; what comes behind it moves up, so that no search ends too early.
     fn remove(&mut self, slot: usize, hasher: &FixedState) -> Option<(K, V)> {
-        let removed = self.slots[slot].take();
+        let removed = self.slots[slot].entry.take();
         self.len -= 1;
         let (mut gap, mut slot) = (slot, self.after(slot));
-        while let Some((key, _)) = &self.slots[slot] {
+        while let Some((key, _)) = &self.slots[slot].entry {
             let home = self.home(hasher.hash_one(key));
             // Between the gap and its place, around the end of the table: it stays.
             let stays = if gap < slot { (gap + 1..=slot).contains(&home) } else { home > gap || home <= slot };
@@ -203,8 +225,8 @@ impl<K: Eq + Hash, V> Part<K, V> {
     /// Takes `slots` slots for what `keep` says yes to.
     fn rebuild(&mut self, slots: usize, hasher: &FixedState, mut keep: impl FnMut(&K, &V) -> bool) {
         let mut empty = Vec::new();
-        empty.resize_with(slots, || None);
-        for entry in core::mem::replace(&mut self.slots, empty).into_iter().flatten() {
+        empty.resize_with(slots, || Slot::FREE);
+        for entry in core::mem::replace(&mut self.slots, empty).into_iter().filter_map(|slot| slot.entry) {
             if keep(&entry.0, &entry.1) {
                 self.settle(hasher.hash_one(&entry.0), entry);
             }
@@ -212,7 +234,7 @@ impl<K: Eq + Hash, V> Part<K, V> {
     }
 }
 
-impl<K: fmt::Debug + Eq + Hash, V: fmt::Debug> fmt::Debug for Spread<K, V> {
+impl<K: fmt::Debug + Eq + Hash, V: fmt::Debug, A> fmt::Debug for Spread<K, V, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -230,7 +252,7 @@ mod tests {
         /// It is a map.
         #[test]
         fn it_is_a_map(steps in proptest::collection::vec((0u8..5, 0u16..300, any::<u32>()), 0..2000)) {
-            let mut spread = Spread::new(7);
+            let mut spread: Spread<u16, u32> = Spread::new(7);
             let mut model = BTreeMap::new();
             for (step, key, value) in steps {
                 match step {
@@ -254,13 +276,13 @@ mod tests {
     /// are short in all of them, at any size.
     #[test]
     fn keys_are_spread_unevenly() {
-        let mut spread = Spread::new(7);
+        let mut spread: Spread<u32, ()> = Spread::new(7);
         for key in 0..100_000u32 {
             assert_eq!(spread.put(key, (), false), Ok(None));
             if key % 10_000 == 0 {
-                let farther = |part: &Part<u32, ()>| {
-                    let search = |(slot, entry): (usize, &Option<(u32, ())>)| {
-                        let home = part.home(spread.hasher.hash_one(entry.as_ref()?.0));
+                let farther = |part: &Part<u32, (), ()>| {
+                    let search = |(slot, held): (usize, &Slot<u32, (), ()>)| {
+                        let home = part.home(spread.hasher.hash_one(held.entry.as_ref()?.0));
                         Some((slot + part.slots.len() - home) % part.slots.len())
                     };
                     part.slots.iter().enumerate().filter_map(search).sum::<usize>()
