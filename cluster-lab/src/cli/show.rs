@@ -19,12 +19,16 @@ pub(super) fn lines(lines: &[String]) -> Result<()> {
     print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
-fn json(value: &impl serde::Serialize) -> Result<()> {
+pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-pub(super) fn report(report: &Report, as_json: bool) -> Result<()> {
-    if as_json { json(&report.to_json()) } else { print(&report.to_string()) }
+pub(super) fn text(text: &str) -> Result<()> {
+    print(text)
+}
+
+pub(super) fn report(report: &Report) -> Result<()> {
+    json(&report.to_json())
 }
 
 pub(super) fn apps(apps: &[AppStatus], as_json: bool) -> Result<()> {

@@ -93,6 +93,20 @@ impl Applications {
         Ok(())
     }
 
+    /// Where an application listens: its address, `None` for every address, and its port.
+    pub fn place_of(&self, name: &str) -> Result<(Option<IpAddr>, u16)> {
+        let app = &self.slots[self.find(name)?].app;
+        Ok((app.bind, app.port))
+    }
+
+    /// The application that listens there, or at every address.
+    pub fn user_of(&self, address: Option<IpAddr>, port: u16) -> Option<&str> {
+        let fits = |slot: &&Slot| slot.app.port == port && (slot.app.bind.is_none() || slot.app.bind == address);
+        // Connections may outlive the application that took them.
+        let best = self.slots.iter().filter(fits).max_by_key(|slot| (!slot.tasks.is_empty(), slot.app.bind.is_some()));
+        best.map(|slot| slot.app.name.as_str())
+    }
+
     pub fn list(&self) -> Vec<AppStatus> {
         let status = |slot: &Slot| AppStatus {
             name: slot.app.name.clone(),

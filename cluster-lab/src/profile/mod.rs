@@ -27,6 +27,7 @@ use crate::tcpip::{self, Settings};
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
+use vipa::statements::{Places, StatementError};
 
 pub use load::{BUILT_IN, load, read};
 
@@ -222,6 +223,18 @@ impl Cluster {
     pub fn image_at(&self, xcf: IpAddr) -> Option<&Image> {
         self.images.iter().find(|image| image.xcf == xcf)
     }
+}
+
+/// What the block of an image cannot say in its cluster, whatever the other images say.
+pub(crate) fn check_block(
+    cluster: &Cluster,
+    image: &str,
+    definitions: &Definitions,
+    places: &Places,
+) -> Vec<StatementError> {
+    let images: Vec<&Image> = cluster.images.iter().collect();
+    let of = |image: &Image| check::block(&cluster.network, &images, image, definitions, places);
+    cluster.image(image).map(of).unwrap_or_default()
 }
 
 /// Everything that is wrong with a profile.

@@ -178,7 +178,9 @@ fn an_obeyfile_changes_what_is_in_force() {
          VIPADIST DVA1 PORT 60 DESTIP XCF1 ENDVIPADYNAMIC",
     )
     .unwrap();
-    let obey = |text: &str| obey(&known, &format!("VIPADYNAMIC {text} ENDVIPADYNAMIC"), &symbol);
+    let obey = |text: &str| {
+        obey(&known, &format!("VIPADYNAMIC {text} ENDVIPADYNAMIC"), &symbol).map(|(definitions, _)| definitions)
+    };
     assert_eq!(obey("VIPADEFINE 255.255.255.0 DVA1"), Ok(known.clone()), "I23");
     let changed = obey("VIPADIST DVA1 PORT 61 DESTIP ALL VIPADELETE DVB1 VIPADEFINE 255.255.255.0 DVB1").unwrap();
     assert_eq!((changed.defines.len(), changed.backups.len(), changed.distributes.len()), (2, 0, 1));
