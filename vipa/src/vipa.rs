@@ -130,7 +130,7 @@ impl Vipa {
             leaving: None,
             staying: false,
             departing: false,
-            outside: false,
+            outside: !config.join && !rejoined,
             rejoined,
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
@@ -144,7 +144,7 @@ impl Vipa {
         };
         vipa.reprofile();
         vipa.reconsider();
-        if vipa.discovered {
+        if vipa.discovered && !vipa.outside {
             vipa.event(Event::InGroup { restored: rejoined });
         }
         vipa

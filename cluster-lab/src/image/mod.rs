@@ -179,6 +179,7 @@ impl Host {
             linked: link.is_some(),
             process: Some(std::process::id()),
             definitions: definitions.clone(),
+            join: !image.settings().stays_out,
             timing: cluster.timing.apply(),
             ..vipa::Config::new(name, image.xcf, incarnation)
         };

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use std::net::IpAddr;
-use vipa::messages::FAILED;
+use vipa::messages::{FAILED, NOT_MEMBER, STACK};
 use vipa::statements::StatementError;
 use vipa::{Definitions, Quiesce};
 
@@ -45,11 +45,19 @@ impl Running {
                 let what = self.servers(servers)?;
                 self.node.vary(|vipa, now| vipa.resume(now, what));
             }
+            Vary::LeaveGroup if !self.in_group() => {
+                bail!("{NOT_MEMBER} {STACK} {image} IS NOT A MEMBER OF A SYSPLEX GROUP: it has left already")
+            }
             Vary::LeaveGroup => self.node.vary(|vipa, now| vipa.leave_group(now)),
+            Vary::JoinGroup if self.in_group() => bail!("{image} is in the sysplex group, or still leaving it"),
             // The core sees to it that this life's number is larger than that of the one before.
             Vary::JoinGroup => self.node.vary(|vipa, now| vipa.join_group(now, 0)),
         }
         Ok(())
+    }
+
+    fn in_group(&self) -> bool {
+        self.node.shared().lock().vipa.in_group()
     }
 
     /// What reports are made from.
@@ -77,7 +85,7 @@ impl Running {
             if wrong.is_empty() { Ok(definitions) } else { Err(wrong) }
         });
         match (settings, checked) {
-            (Ok(_), Ok(_)) if !self.node.shared().lock().vipa.in_group() => bail!(
+            (Ok(_), Ok(_)) if !self.in_group() => bail!(
                 "{FAILED} {image} is not in the sysplex group: changes of VIPADYNAMIC are cancelled, and nothing of \
                  {} is done; JOINGROUP first",
                 file.name
