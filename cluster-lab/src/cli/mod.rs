@@ -162,7 +162,10 @@ enum Command {
     ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
     #[command(verbatim_doc_comment)]
     Capture(capture::Capture),
-    /// Read a profile and say what is wrong with it; applies nothing
+    /// Read a profile and say what is wrong with it, or probably not meant; applies nothing
+    ///
+    /// Example: check mine.ron
+    #[command(verbatim_doc_comment)]
     Check {
         /// A file, or the name of a profile that comes with the program
         profile: String,
@@ -353,8 +356,8 @@ async fn talk(command: Command) -> Result<()> {
         Command::Vary(vary) => operator::vary(vary).await,
         Command::Capture(arguments) => capture::capture(arguments).await,
         Command::Check { profile } => {
-            let cluster = profile::load(&profile)?;
-            show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])
+            let (cluster, warnings) = profile::examine(&profile)?;
+            show::checked(&profile, cluster.images.len(), &warnings)
         }
         Command::Key { file } => {
             let made = ClusterKey::random()?.write(&file);

@@ -14,6 +14,7 @@
 //! ```
 
 mod check;
+mod lint;
 mod load;
 mod raw;
 
@@ -29,7 +30,7 @@ use vipa::Timing;
 use vipa::definitions::Definitions;
 use vipa::statements::{Places, StatementError};
 
-pub use load::{BUILT_IN, load, read};
+pub use load::{BUILT_IN, examine, load, read};
 
 /// A cluster, read and checked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -254,10 +255,17 @@ pub struct ProfileError {
 
 impl fmt::Display for ProfileErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, ProfileError { file, at: (line, column), message }) in self.0.iter().enumerate() {
-            write!(f, "{}{file}:{line}:{column}: {message}", if index == 0 { "" } else { "\n" })?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProfileError { file, at: (line, column), message } = self;
+        write!(f, "{file}:{line}:{column}: {message}")
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) fn is_statement(word: &str) -> bool {
 /// See the module above.
 pub(super) struct Parser<'a> {
     words: Vec<Word<'a>>,
-    next: usize,
+    pub(super) next: usize,
     end: Position,
-    settings: Settings,
+    pub(super) settings: Settings,
     errors: Vec<StatementError>,
 }
 
