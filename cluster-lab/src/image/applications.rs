@@ -16,7 +16,6 @@ use crate::apps::{self, Datagrams, Listener};
 use crate::control::AppStatus;
 use crate::dial::SupervisorDialer;
 use crate::profile::{App, AppKind, Image};
-use crate::tcpip::Protocol;
 
 #[async_trait]
 impl Listener for TcpListener {
@@ -120,30 +119,9 @@ impl Applications {
         self.slots.iter().map(status).collect()
     }
 
-    /// PORT: where the application may listen. An entry for its port that names others keeps it out; one
-    /// with BIND puts a listener at every address to one.
-    fn reserved(&self, app: &App) -> Result<Option<IpAddr>> {
-        let core = self.shared.lock();
-        let mut entries = (core.settings.ports.iter())
-            .filter(|entry| entry.number == app.port && entry.protocol == Protocol::Tcp)
-            .peekable();
-        if entries.peek().is_none() {
-            return Ok(app.bind);
-        }
-        match entries.find(|entry| entry.is_for(&app.name)) {
-            Some(entry) => Ok(app.bind.or(entry.bind)),
-            None => bail!(
-                "port {} of {} is not for {}: a PORT statement names others (NETSTAT CONFIG shows it)",
-                app.port,
-                self.image,
-                app.name
-            ),
-        }
-    }
-
     fn start_at(&mut self, index: usize) -> Result<()> {
         let app = self.slots[index].app.clone();
-        self.slots[index].bind = self.reserved(&app)?;
+        self.slots[index].bind = self.shared.lock().settings.place(&app.name, app.bind, app.port)?;
         let at = self.slots[index].address();
         let mut options = ListenOptions { nodelay: true, ..ListenOptions::default() };
         if let Some(backlog) = self.shared.lock().settings.backlog {

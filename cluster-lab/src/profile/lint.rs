@@ -150,7 +150,7 @@ impl Lint<'_> {
     }
 
     fn target(&mut self, placed: &Placed, distribute: &Distribute, target: &Placed, at: Position) {
-        let unserved = unserved(distribute, &target.image.apps);
+        let unserved = unserved(distribute, &target.image.listening_apps());
         if !unserved.is_empty() {
             let (name, dvipa) = (&target.image.name, self.name_of(distribute.address));
             let message = format!(
@@ -163,7 +163,7 @@ impl Lint<'_> {
 
     /// DESTIP ALL: it is enough that somebody serves each port.
     fn all_targets(&mut self, placed: &Placed, distribute: &Distribute, at: Position) {
-        let apps: Vec<App> = self.images.iter().flat_map(|(other, _)| other.image.apps.clone()).collect();
+        let apps: Vec<App> = self.images.iter().flat_map(|(other, _)| other.image.listening_apps()).collect();
         let unserved = unserved(distribute, &apps);
         if !unserved.is_empty() {
             let dvipa = self.name_of(distribute.address);
@@ -177,7 +177,7 @@ impl Lint<'_> {
     fn applications(&mut self) {
         for (placed, definitions) in self.images.clone() {
             let image = &placed.image;
-            for app in &image.apps {
+            for app in image.listening_apps() {
                 let Some(address) = app.bind else { continue };
                 let has = |definitions: &Definitions| {
                     definitions.defines.iter().any(|define| define.address == address)

@@ -112,6 +112,13 @@ impl Image {
         tcpip::parse(&self.tcpip, &Settings::default()).unwrap_or_default()
     }
 
+    /// Its applications as they listen by its PORT statements; those that may not have their port are left out.
+    pub fn listening_apps(&self) -> Vec<App> {
+        let settings = self.settings();
+        let place = |app: &App| settings.place(&app.name, app.bind, app.port).ok();
+        self.apps.iter().filter_map(|app| place(app).map(|bind| App { bind, ..app.clone() })).collect()
+    }
+
     /// Its VIPADynamic block.
     pub fn definitions(&self) -> Definitions {
         // What was written from definitions reads back as the same; an empty block stays empty.

@@ -29,7 +29,7 @@ use stack::tcp::{CongestionControl, Keepalive};
 use vipa::statements::{StatementError, Word, matches, words};
 
 use parser::{Parser, is_statement};
-pub use ports::{Port, Protocol};
+pub use ports::{Port, Protocol, Reserved};
 
 const BLOCK: (&str, &str) = ("VIPADynamic", "ENDVIPADynamic");
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use thiserror::Error;
 use vipa::statements::{Word, matches};
 
-use super::elsewhere;
 use super::parser::Parser;
+use super::{Settings, elsewhere};
 
 /// One entry of a PORT statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,32 @@ impl Port {
     pub fn is_for(&self, application: &str) -> bool {
         self.job == "*" || self.job.eq_ignore_ascii_case(application) && !self.job.eq_ignore_ascii_case("RESERVED")
     }
+}
+
+impl Settings {
+    /// Where an application that wants a TCP port listens, at `bind` or at every address: BIND puts the latter
+    /// to one.
+    ///
+    /// # Errors
+    /// If the port is for others.
+    pub fn place(&self, application: &str, bind: Option<IpAddr>, port: u16) -> Result<Option<IpAddr>, Reserved> {
+        let entries = || self.ports.iter().filter(|one| one.number == port && one.protocol == Protocol::Tcp);
+        match entries().find(|entry| entry.is_for(application)) {
+            Some(entry) => Ok(bind.or(entry.bind)),
+            None if entries().next().is_some() => Err(Reserved { port, application: application.to_owned() }),
+            None => Ok(bind),
+        }
+    }
+}
+
+/// A port is for other applications.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("port {port} is not for {application}: a PORT statement names others (NETSTAT CONFIG shows it)")]
+pub struct Reserved {
+    /// The port.
+    pub port: u16,
+    /// Who wanted it.
+    pub application: String,
 }
 
 /// As it is written.
