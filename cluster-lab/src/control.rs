@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
+use crate::display::{Sysplex, SysplexReport};
 use crate::key::ClusterKey;
-use crate::netstat::{Report, ReportKind};
+use crate::netstat::{Report, Selection};
 use crate::profile::Cluster;
 use crate::vary::Vary;
 
@@ -107,7 +108,9 @@ pub enum Reply {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Question {
     /// A netstat report.
-    Netstat(ReportKind),
+    Netstat(Selection),
+    /// DISPLAY SYSPLEX.
+    Sysplex(Sysplex),
     /// What it knows of each DVIPA.
     Dvipas,
     /// Its applications.
@@ -131,6 +134,8 @@ pub enum Answer {
     Done,
     /// The report.
     Netstat(Report),
+    /// What it knows of the sysplex.
+    Sysplex(SysplexReport),
     /// The DVIPAs.
     Dvipas(Vec<DvipaView>),
     /// The applications.

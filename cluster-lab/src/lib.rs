@@ -24,6 +24,7 @@ pub mod control;
 mod demo;
 pub mod device;
 mod dial;
+pub mod display;
 pub mod image;
 pub mod key;
 pub mod netstat;

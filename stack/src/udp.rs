@@ -155,6 +155,11 @@ impl Udp {
         self.sockets.get(id.index())?.as_ref().map(|socket| socket.port)
     }
 
+    /// All sockets: address, `None` for every address, port, and bytes that wait.
+    pub fn sockets(&self) -> impl Iterator<Item = (Option<IpAddr>, u16, usize)> {
+        self.sockets.iter().flatten().map(|socket| (socket.address, socket.port, socket.bytes))
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<UdpEvent> {
         self.events.pop_front()

@@ -90,7 +90,7 @@ impl Lab {
 /// If the report is not what it should be.
 pub fn established(lab: &Lab, image: &str, address: &str) -> BTreeSet<(SocketAddr, String)> {
     let xcf = lab.image(image)["xcf"].as_str().expect("an address").to_owned();
-    let report = lab.netstat(image, "CONN");
+    let report = lab.netstat(image, "ALLCONN");
     let rows = report["connections"].as_array().expect("a list").iter();
     let local = format!("{address}..");
     let holds =

@@ -254,7 +254,7 @@ fn both_sides_close_at_once() {
         matches!(words[..], [_, _, remote, "06", ..] if remote.ends_with(&format!(":{foreign}")))
     };
     assert!(kernels.lines().any(waits), "the kernel's end is not in TIME_WAIT:\n{kernels}");
-    let report = lab.netstat("MVS1", "CONN");
+    let report = lab.netstat("MVS1", "ALLCONN");
     let rows = report["connections"].as_array().expect("a list");
     let ours = rows.iter().find(|row| row["foreign"].as_str().is_some_and(|end| end.ends_with(&format!("..{port}"))));
     assert_eq!(ours.map(|row| &row["state"]), Some(&"TimeWait".into()), "{report}");

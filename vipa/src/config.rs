@@ -23,6 +23,8 @@ pub struct Config {
     pub process: Option<u32>,
     /// The VIPADynamic block.
     pub definitions: Definitions,
+    /// Whether this stack joins the group by itself, or waits for VARY SYSPLEX,JOINGROUP.
+    pub join: bool,
     /// Intervals.
     pub timing: Timing,
     /// Bounds.
@@ -44,6 +46,7 @@ impl Config {
             linked: false,
             process: None,
             definitions: Definitions::default(),
+            join: true,
             timing: Timing::default(),
             limits: Limits::default(),
             mtu: 32 * 1024,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use stack::Instant;
+
 use crate::audit::Tally;
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
@@ -72,6 +74,8 @@ pub(crate) struct Dvipa {
     /// The epoch of this stack's last claim.
     pub epoch: Epoch,
     pub advertised: bool,
+    /// When it was advertised last.
+    pub since: Instant,
     /// In the home list; `Some(true)` as internal.
     pub home: Option<bool>,
     pub dpt: Dpt,
@@ -102,6 +106,7 @@ impl Dvipa {
             standing: Standing::Standby,
             epoch: Epoch::NONE,
             advertised: false,
+            since: Instant::ZERO,
             home: None,
             dpt: Dpt::default(),
             marks: BTreeMap::new(),

@@ -42,6 +42,8 @@ pub enum Event {
         dvipa: IpAddr,
         /// Its ownership epoch.
         epoch: Epoch,
+        /// Who routed for it until it was lost.
+        from: Option<String>,
     },
     /// This stack begins to take a DVIPA back (F10.300).
     TakingBack {
@@ -60,6 +62,8 @@ pub enum Event {
         epoch: Epoch,
         /// Connections in the CRT.
         connections: usize,
+        /// Who routed for it until now, if it was taken back.
+        from: Option<String>,
         /// Stacks whose report did not come in time.
         missing: Vec<String>,
     },
@@ -76,8 +80,10 @@ pub enum Event {
     SteppedDown {
         /// The DVIPA.
         dvipa: IpAddr,
-        /// Who does.
-        owner: String,
+        /// Who does; `None` for a later life of this stack.
+        owner: Option<String>,
+        /// It gave the DVIPA up by itself: it stops in order, or the definition does not count any more.
+        surrendered: bool,
     },
     /// This stack routes for a DVIPA by another list than before (D6).
     Relisted {
@@ -91,6 +97,13 @@ pub enum Event {
         /// The DVIPA.
         dvipa: IpAddr,
     },
+    /// This stack has found the others, and routes for what is its own (F5.100).
+    InGroup {
+        /// It was in the group before: its definitions are in force again.
+        restored: bool,
+    },
+    /// This stack has left the group; its definitions are kept.
+    LeftGroup,
     /// Another stack may not join.
     Refused {
         /// Its XCF address.
@@ -146,9 +159,9 @@ impl fmt::Display for Event {
             Event::Gone { stack, connections: 0 } => write!(f, "{stack} is gone"),
             Event::Gone { stack, connections } => write!(f, "{stack} is gone, and {connections} connections with it"),
             Event::Leaving { stack } => write!(f, "{stack} is leaving"),
-            Event::Claimed { dvipa, epoch } => write!(f, "routes for {dvipa} from now on (epoch {epoch})"),
+            Event::Claimed { dvipa, epoch, .. } => write!(f, "routes for {dvipa} from now on (epoch {epoch})"),
             Event::TakingBack { dvipa, epoch, from } => write!(f, "takes {dvipa} back from {from} (epoch {epoch})"),
-            Event::Active { dvipa, epoch, connections, missing } => {
+            Event::Active { dvipa, epoch, connections, missing, .. } => {
                 write!(f, "{dvipa} is active with {connections} connections (epoch {epoch})")?;
                 if !missing.is_empty() {
                     write!(f, ", without a report of {}", missing.join(", "))?;
@@ -158,9 +171,14 @@ impl fmt::Display for Event {
             Event::HandedOver { dvipa, to, connections } => {
                 write!(f, "hands {dvipa} with {connections} connections to {to}")
             }
-            Event::SteppedDown { dvipa, owner } => write!(f, "no longer routes for {dvipa}: {owner} does"),
+            Event::SteppedDown { dvipa, owner, .. } => {
+                write!(f, "no longer routes for {dvipa}: {} does", owner.as_deref().unwrap_or("a later life"))
+            }
             Event::Relisted { dvipa, epoch } => write!(f, "routes for {dvipa} by its new list (epoch {epoch})"),
             Event::Released { dvipa } => write!(f, "gives {dvipa} up: nobody routes for it now"),
+            Event::InGroup { restored: false } => f.write_str("is in the group"),
+            Event::InGroup { restored: true } => f.write_str("is in the group again"),
+            Event::LeftGroup => f.write_str("has left the group; its definitions are kept"),
             Event::Refused { stack, why } => write!(f, "refuses the stack at {stack}: {why}"),
             Event::RefusedBy { stack, why } => write!(f, "is refused by {stack}: {why}"),
             Event::RankRefused { dvipa, rank, refused, holder } => {

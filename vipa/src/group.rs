@@ -30,7 +30,7 @@ impl Vipa {
         }
         let mut config = self.config.clone();
         config.incarnation = incarnation.max(config.incarnation + 1);
-        let mut life = Vipa::new(config, self.seed, now.max(self.now));
+        let mut life = Vipa::begin(config, self.seed, now.max(self.now), true);
         life.listeners = core::mem::take(&mut self.listeners);
         life.deactivated = core::mem::take(&mut self.deactivated);
         life.quiesced = core::mem::take(&mut self.quiesced);

@@ -293,12 +293,14 @@ impl Vipa {
             let (draft, incarnation) = (core::mem::take(&mut peer.draft), peer.announced.unwrap_or(0));
             self.replace_definitions(stack, incarnation, draft);
         }
-        if !self.discovered && self.peers.values().all(|peer| peer.listed) {
-            self.discovered = true;
-        }
+        let found = !self.discovered && self.peers.values().all(|peer| peer.listed);
+        self.discovered |= found;
         self.outshine(stack);
         self.come_to();
         self.reconsider();
+        if found {
+            self.event(Event::InGroup { restored: self.rejoined });
+        }
     }
 
     /// A heartbeat: whether the peer hears us, and whom else.
@@ -517,6 +519,7 @@ impl Vipa {
         if !self.discovered && now >= self.started + timing.discovery {
             self.discovered = true;
             self.reconsider();
+            self.event(Event::InGroup { restored: self.rejoined });
         }
     }
 

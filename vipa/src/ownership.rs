@@ -289,6 +289,8 @@ impl Vipa {
         // I2: a former life of this stack may have claimed what nobody else has heard of.
         let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
         let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        let former = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released && claim.owner != owner);
+        let former = former.map(|claim| claim.owner);
         dvipa.acting = from.map(|stack| (stack, before));
         dvipa.before = dvipa.acting;
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
@@ -305,7 +307,8 @@ impl Vipa {
         match from {
             None => {
                 self.advertise(id);
-                self.event(Event::Claimed { dvipa: address, epoch });
+                let from = former.and_then(|xcf| self.stack_of(xcf)).map(|stack| self.label_of(stack));
+                self.event(Event::Claimed { dvipa: address, epoch, from });
             }
             Some(from) => {
                 let from = self.label_of(from);
@@ -340,9 +343,11 @@ impl Vipa {
     }
 
     pub(crate) fn advertise(&mut self, id: DvipaId) {
-        let me = self.me;
+        let (me, now) = (self.me, self.now);
         let dvipa = self.dvipa_mut(id);
-        dvipa.advertised = true;
+        if !core::mem::replace(&mut dvipa.advertised, true) {
+            dvipa.since = now;
+        }
         let (address, prefix) = (dvipa.address, dvipa.prefix_of(me));
         self.actions.push_back(Action::Advertise { address, prefix });
     }
@@ -356,11 +361,13 @@ impl Vipa {
             claim.phase = Phase::Active;
         }
         let (address, epoch, connections) = (dvipa.address, dvipa.epoch, dvipa.dpt.connections());
+        let from = dvipa.before.filter(|_| !dvipa.advertised).map(|(stack, _)| stack);
         if !dvipa.advertised {
             self.advertise(id);
         }
         let missing = missing.into_iter().map(|stack| self.label_of(stack)).collect();
-        self.event(Event::Active { dvipa: address, epoch, connections, missing });
+        let from = from.map(|stack| self.label_of(stack));
+        self.event(Event::Active { dvipa: address, epoch, connections, from, missing });
         self.announce(id);
         self.reexamine(id);
         self.want_block(id);
@@ -523,9 +530,15 @@ impl Vipa {
         if core::mem::take(&mut dvipa.advertised) {
             self.actions.push_back(Action::Withdraw { address });
         }
-        self.event(Event::SteppedDown { dvipa: address, owner: owner.unwrap_or_else(|| "a later life".to_owned()) });
+        let surrendered = self.leaving.is_some() || self.own_rank(id) == 0;
+        self.event(Event::SteppedDown { dvipa: address, owner, surrendered });
         self.update_home(id);
         self.reexamine(id);
+    }
+
+    /// This stack's rank for the DVIPA; 0 if it has none, or none that counts.
+    fn own_rank(&self, id: DvipaId) -> u8 {
+        self.dvipa(id).definitions.get(&self.me).map_or(0, |definition| definition.rank)
     }
 
     /// Former owners whose time is over clean their tables (F10.310).

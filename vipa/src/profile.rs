@@ -19,6 +19,13 @@ pub enum Quiesce {
     Target,
     /// Servers of this stack on one port.
     Port(u16),
+    /// One server of this stack (JOBNAME).
+    Server {
+        /// Where it listens; `None` for every address.
+        address: Option<IpAddr>,
+        /// Its port.
+        port: u16,
+    },
 }
 
 /// What is quiesced here.
@@ -26,11 +33,13 @@ pub enum Quiesce {
 pub(crate) struct Quiesced {
     target: bool,
     ports: BTreeSet<u16>,
+    servers: BTreeSet<(u16, Option<IpAddr>)>,
 }
 
 impl Quiesced {
-    pub fn covers(&self, port: u16) -> bool {
-        self.target || self.ports.contains(&port)
+    /// Whether a server that listens on `port`, at one address or at every address, gets nothing new.
+    pub fn covers(&self, port: u16, address: Option<IpAddr>) -> bool {
+        self.target || self.ports.contains(&port) || self.servers.contains(&(port, address))
     }
 }
 
@@ -113,6 +122,11 @@ impl Vipa {
         Ok(())
     }
 
+    /// Whether the definition of a DVIPA does not count (VARY SYSPLEX,DEACTIVATE).
+    pub fn is_deactivated(&self, dvipa: IpAddr) -> bool {
+        self.deactivated.contains(&dvipa)
+    }
+
     /// VARY SYSPLEX,QUIESCE: no new connections come here; those that there are go on (I14).
     pub fn quiesce(&mut self, now: Instant, what: Quiesce) {
         self.set_quiesced(now, what, true);
@@ -123,12 +137,25 @@ impl Vipa {
         self.set_quiesced(now, what, false);
     }
 
+    /// Whether new connections are kept from this stack as a target.
+    pub fn is_quiesced(&self) -> bool {
+        self.quiesced.target
+    }
+
+    /// Whether new connections are kept from the server that listens there.
+    pub fn is_server_quiesced(&self, address: Option<IpAddr>, port: u16) -> bool {
+        self.quiesced.covers(port, address)
+    }
+
     fn set_quiesced(&mut self, now: Instant, what: Quiesce, on: bool) {
         self.advance(now);
+        let Quiesced { target, ports, servers } = &mut self.quiesced;
         match (what, on) {
-            (Quiesce::Target, _) => self.quiesced.target = on,
-            (Quiesce::Port(port), true) => drop(self.quiesced.ports.insert(port)),
-            (Quiesce::Port(port), false) => drop(self.quiesced.ports.remove(&port)),
+            (Quiesce::Target, _) => *target = on,
+            (Quiesce::Port(port), true) => drop(ports.insert(port)),
+            (Quiesce::Port(port), false) => drop(ports.remove(&port)),
+            (Quiesce::Server { address, port }, true) => drop(servers.insert((port, address))),
+            (Quiesce::Server { address, port }, false) => drop(servers.remove(&(port, address))),
         }
         let listeners: Vec<_> = self.listeners.keys().copied().collect();
         for (port, address) in listeners {

@@ -70,11 +70,11 @@ impl Vipa {
     /// How many applications of this stack are ready for connections to the DVIPA and port. Where
     /// every port is distributed, only those count that are bound to the DVIPA itself (D3).
     fn ready(&self, id: DvipaId, port: u16) -> u16 {
-        if self.quiesced.covers(port) {
-            return 0;
-        }
         let dvipa = self.dvipa(id);
-        let count = |address| self.listeners.get(&(port, address)).copied().unwrap_or(0);
+        let count = |address| match self.quiesced.covers(port, address) {
+            true => 0,
+            false => self.listeners.get(&(port, address)).copied().unwrap_or(0),
+        };
         let bound = count(Some(dvipa.address));
         match dvipa.distribution().map(|distribution| &distribution.ports) {
             Some(Ports::List(_)) => bound.saturating_add(count(None)),

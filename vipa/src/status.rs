@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use stack::Instant;
+
 use crate::action::DropReason;
 use crate::created::Creation;
-use crate::definitions::{Moveable, Ports};
+use crate::definitions::{Method, Moveable, Ports};
 use crate::dvipa::{Dvipa, PRIMARY};
 use crate::membership::{Contact, StackId};
 use crate::ownership::{Epoch, Standing};
@@ -33,12 +35,16 @@ pub struct DvipaStatus {
     pub epoch: Epoch,
     /// Whether this stack advertises the DVIPA.
     pub advertised: bool,
+    /// Since when it does.
+    pub since: Option<Instant>,
     /// Whether the owner's tables are complete.
     pub complete: bool,
     /// XCF addresses of the live stacks that can take over, in the order in which they would.
     pub backups: Vec<IpAddr>,
     /// Ports that are distributed; `None` if the DVIPA is not.
     pub ports: Option<Ports>,
+    /// How they are, by the list that is in force.
+    pub method: Option<Method>,
     /// XCF addresses of the current actual targets; known to a routing stack only.
     pub targets: Vec<IpAddr>,
 }
@@ -86,6 +92,17 @@ pub enum DistStatus {
     Target,
     /// Both.
     Both,
+}
+
+impl DistStatus {
+    pub(crate) fn of(distributes: bool, target: bool) -> Self {
+        match (distributes, target) {
+            (false, false) => DistStatus::Neither,
+            (true, false) => DistStatus::Distributor,
+            (false, true) => DistStatus::Target,
+            (true, true) => DistStatus::Both,
+        }
+    }
 }
 
 /// A row of the DPT, as VDPT shows it.
@@ -242,9 +259,11 @@ impl Vipa {
                     owner: owner.map(|owner| self.address_of(owner)),
                     epoch: dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch),
                     advertised: dvipa.advertised,
+                    since: Some(dvipa.since).filter(|_| dvipa.advertised),
                     complete: dvipa.claim.as_ref().is_some_and(|claim| claim.is_complete()),
                     backups: self.backups(dvipa, owner),
                     ports: dvipa.distribution().map(|distribution| distribution.ports.clone()),
+                    method: dvipa.distribution().map(|distribution| distribution.method.clone()),
                     targets: targets.into_iter().map(|stack| self.address_of(stack)).collect(),
                 }
             })
@@ -260,7 +279,7 @@ impl Vipa {
         self.dvipas.iter().map(row)
     }
 
-    fn vipa_status(&self, dvipa: &Dvipa) -> VipaStatus {
+    pub(crate) fn vipa_status(&self, dvipa: &Dvipa) -> VipaStatus {
         if self.deactivated.contains(&dvipa.address) {
             let busy = dvipa.standing.collects() || dvipa.held > 0;
             return if busy { VipaStatus::Quiescing } else { VipaStatus::Deactivated };
@@ -281,14 +300,9 @@ impl Vipa {
         }
     }
 
-    fn dist_status(&self, dvipa: &Dvipa) -> DistStatus {
+    pub(crate) fn dist_status(&self, dvipa: &Dvipa) -> DistStatus {
         let Some(distribution) = dvipa.distribution() else { return DistStatus::Neither };
-        match (dvipa.standing.collects(), distribution.targets.contains(self.config.xcf)) {
-            (false, false) => DistStatus::Neither,
-            (true, false) => DistStatus::Distributor,
-            (false, true) => DistStatus::Target,
-            (true, true) => DistStatus::Both,
-        }
+        DistStatus::of(dvipa.standing.collects(), distribution.targets.contains(self.config.xcf))
     }
 
     fn backups(&self, dvipa: &Dvipa, owner: Option<StackId>) -> Vec<IpAddr> {

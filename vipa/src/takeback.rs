@@ -192,7 +192,8 @@ impl Vipa {
                 if !self.waits_to_route(self.dvipa(id)) {
                     self.advertise(id);
                 }
-                self.event(Event::Claimed { dvipa: address, epoch });
+                let from = Some(self.label_of(stack));
+                self.event(Event::Claimed { dvipa: address, epoch, from });
                 self.announce(id);
             }
             self.gathered(id);

@@ -69,6 +69,8 @@ pub struct Vipa {
     pub(crate) departing: bool,
     /// Not in the group.
     pub(crate) outside: bool,
+    /// It was in the group before (VARY SYSPLEX,JOINGROUP).
+    pub(crate) rejoined: bool,
     /// DVIPAs that applications here have made (D4).
     pub(crate) created: BTreeMap<IpAddr, Own>,
     pub(crate) deactivated: BTreeSet<IpAddr>,
@@ -84,6 +86,11 @@ impl Vipa {
     /// Starts a life of the stack's VIPA distribution function. `seed` makes hashes unpredictable
     /// for clients; the same seed and the same calls give the same actions (I25).
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+        Vipa::begin(config, seed, now, false)
+    }
+
+    /// As [`new`](Vipa::new); `rejoined` if a former life of this stack was in the group.
+    pub(crate) fn begin(config: Config, seed: u64, now: Instant, rejoined: bool) -> Self {
         let mut addresses = config.peers.clone();
         addresses.push(config.xcf);
         addresses.sort_unstable();
@@ -123,7 +130,8 @@ impl Vipa {
             leaving: None,
             staying: false,
             departing: false,
-            outside: false,
+            outside: !config.join && !rejoined,
+            rejoined,
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
             quiesced: Quiesced::default(),
@@ -136,6 +144,9 @@ impl Vipa {
         };
         vipa.reprofile();
         vipa.reconsider();
+        if vipa.discovered && !vipa.outside {
+            vipa.event(Event::InGroup { restored: rejoined });
+        }
         vipa
     }
 
@@ -213,6 +224,7 @@ impl Vipa {
     pub fn poll_action(&mut self) -> Option<Action> {
         if core::mem::take(&mut self.departing) {
             self.depart();
+            self.event(Event::LeftGroup);
             self.actions.push_back(Action::Left);
         }
         if self.actions.is_empty() {

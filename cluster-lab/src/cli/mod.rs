@@ -2,6 +2,7 @@
 
 mod capture;
 mod client;
+mod operator;
 mod show;
 mod up;
 
@@ -15,8 +16,7 @@ use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
-use crate::netstat::ReportKind;
-use crate::{bench, demo, image, network, probe, profile, simulate, vary};
+use crate::{bench, demo, image, network, probe, profile, simulate};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -134,38 +134,38 @@ enum Command {
         lab: Lab,
     },
     /// Show a table of an image, laid out as z/OS does
-    Netstat {
-        /// The image
-        image: String,
-        /// The report
-        #[arg(ignore_case = true)]
-        report: ReportKind,
-        #[command(flatten)]
-        lab: Lab,
-        #[command(flatten)]
-        json: Json,
-    },
+    ///
+    /// Examples: netstat MVS1 VDPT DETAIL
+    ///           netstat MVS1 VCRT --ipaddr 198.51.100.0/24 --port 60 --max 20
+    #[command(verbatim_doc_comment)]
+    Netstat(operator::Netstat),
+    /// Show what an image knows of the sysplex, or a netstat report, as z/OS operators ask for it
+    ///
+    /// Examples: display MVS1 TCPIP,,SYSPLEX,VIPADYN
+    ///           display MVS1 TCPIP,,SYSPLEX,GROUP
+    ///           display MVS1 TCPIP,,NETSTAT,VDPT,DETAIL,MAX=10
+    #[command(verbatim_doc_comment)]
+    Display(operator::Displayed),
     /// Change a running image: profiles, and what SYSPLEX commands do
     ///
     /// Examples: vary MVS1 TCPIP,,OBEYFILE,more.txt
+    ///           vary MVS1 TCPIP,,SYNTAXCHECK,more.txt
     ///           vary MVS2 TCPIP,,SYSPLEX,QUIESCE,TARGET
+    ///           vary MVS1 TCPIP,,SYSPLEX,{LEAVEGROUP|JOINGROUP}
+    ///           vary MVS1 TCPIP,,SYSPLEX,{DEACTIVATE|REACTIVATE},DVIPA=DVA1
+    ///           vary MVS2 TCPIP,,SYSPLEX,{QUIESCE|RESUME},{PORT=n[,JOBNAME=j]|JOBNAME=j|TARGET}
     #[command(verbatim_doc_comment)]
-    Vary {
-        /// The image
-        image: String,
-        /// TCPIP,,OBEYFILE,file or TCPIP,,SYSPLEX,{LEAVEGROUP|JOINGROUP|DEACTIVATE|REACTIVATE|QUIESCE|RESUME},...
-        #[arg(required = true)]
-        command: Vec<String>,
-        #[command(flatten)]
-        lab: Lab,
-    },
+    Vary(operator::Command),
     /// Capture packets of images as pcapng, XCF readable
     ///
     /// Examples: capture --write takeover.pcapng
     ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
     #[command(verbatim_doc_comment)]
     Capture(capture::Capture),
-    /// Read a profile and say what is wrong with it; applies nothing
+    /// Read a profile and say what is wrong with it, or probably not meant; applies nothing
+    ///
+    /// Example: check mine.ron
+    #[command(verbatim_doc_comment)]
     Check {
         /// A file, or the name of a profile that comes with the program
         profile: String,
@@ -351,24 +351,13 @@ async fn talk(command: Command) -> Result<()> {
             client::done(&lab.name, Request::Heal { between: a.zip(b), one_way }).await
         }
         Command::App { image, verb, lab } => app(&lab.name, image, verb).await,
-        Command::Netstat { image, report, lab, json } => {
-            let question = Question::Netstat(report);
-            match client::ask(&lab.name, Request::Ask { image, question }).await? {
-                Reply::Answer(Answer::Netstat(report)) => show::report(&report, json.json),
-                other => client::unexpected(&other),
-            }
-        }
-        Command::Vary { image, command, lab } => {
-            let question = Question::Vary(vary::parse(&command)?);
-            match client::ask(&lab.name, Request::Ask { image, question }).await? {
-                Reply::Answer(Answer::Done) => Ok(()),
-                other => client::unexpected(&other),
-            }
-        }
+        Command::Netstat(netstat) => operator::netstat(netstat).await,
+        Command::Display(display) => operator::display(display).await,
+        Command::Vary(vary) => operator::vary(vary).await,
         Command::Capture(arguments) => capture::capture(arguments).await,
         Command::Check { profile } => {
-            let cluster = profile::load(&profile)?;
-            show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])
+            let (cluster, warnings) = profile::examine(&profile)?;
+            show::checked(&profile, cluster.images.len(), &warnings)
         }
         Command::Key { file } => {
             let made = ClusterKey::random()?.write(&file);

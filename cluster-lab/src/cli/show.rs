@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::control::{AppStatus, ImageState, Status};
 use crate::netstat::Report;
+use crate::profile::ProfileError;
 
 /// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> Result<()> {
@@ -19,12 +20,31 @@ pub(super) fn lines(lines: &[String]) -> Result<()> {
     print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
-fn json(value: &impl serde::Serialize) -> Result<()> {
+/// What `check` has found in a profile without errors.
+pub(super) fn checked(profile: &str, images: usize, warnings: &[ProfileError]) -> Result<()> {
+    let warning = |ProfileError { file, at: (line, column), message }: &ProfileError| {
+        format!("{file}:{line}:{column}: warning: {message}")
+    };
+    let mut text: Vec<String> = warnings.iter().map(warning).collect();
+    let count = match warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        count => format!(", {count} warnings"),
+    };
+    text.push(format!("{profile}: {images} images, no errors{count}"));
+    lines(&text)
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-pub(super) fn report(report: &Report, as_json: bool) -> Result<()> {
-    if as_json { json(&report.to_json()) } else { print(&report.to_string()) }
+pub(super) fn text(text: &str) -> Result<()> {
+    print(text)
+}
+
+pub(super) fn report(report: &Report) -> Result<()> {
+    json(&report.to_json())
 }
 
 pub(super) fn apps(apps: &[AppStatus], as_json: bool) -> Result<()> {

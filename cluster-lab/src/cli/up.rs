@@ -134,21 +134,24 @@ type Expected = (std::net::IpAddr, Vec<String>);
 
 fn expected(cluster: &Cluster) -> Vec<Expected> {
     let mut expected = Vec::new();
-    for image in &cluster.images {
+    // An image that does not join the group by itself (GLOBALCONFIG SYSPLEXMONITOR NOJOIN) has no part in it yet.
+    let joins = |image: &&profile::Image| !image.settings().stays_out;
+    for image in cluster.images.iter().filter(joins) {
         let definitions = image.definitions();
         for define in &definitions.defines {
             let distribute = definitions.distributes.iter().find(|distribute| distribute.address == define.address);
             let serves = |target: &&profile::Image| {
                 distribute.is_some_and(|distribute| {
                     distribute.targets.contains(target.xcf)
-                        && target.apps.iter().any(|app| {
+                        && target.listening_apps().iter().any(|app| {
                             let bound = app.bind == Some(define.address);
                             let any = app.bind.is_none() && matches!(distribute.ports, vipa::Ports::List(_));
                             app.start && (bound || any) && distribute.ports.contains(app.port)
                         })
                 })
             };
-            let targets = cluster.images.iter().filter(serves).map(|target| target.name.clone()).collect();
+            let targets =
+                cluster.images.iter().filter(joins).filter(serves).map(|target| target.name.clone()).collect();
             expected.push((define.address, targets));
         }
     }

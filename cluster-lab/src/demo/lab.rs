@@ -76,7 +76,7 @@ impl Lab {
     }
 
     pub async fn netstat(&self, image: &str, kind: ReportKind) -> Result<Report> {
-        match self.ask(image, Question::Netstat(kind)).await? {
+        match self.ask(image, Question::Netstat(kind.into())).await? {
             Answer::Netstat(report) => Ok(report),
             other => bail!("{image}: no report but {other:?}"),
         }

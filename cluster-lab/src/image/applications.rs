@@ -41,6 +41,8 @@ impl Datagrams for UdpSocket {
 
 struct Slot {
     app: App,
+    /// Where it listens: PORT may have bound a listener at every address to one.
+    bind: Option<IpAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -54,7 +56,7 @@ pub(super) struct Applications {
 
 impl Applications {
     pub fn new(image: &Image, shared: Arc<Shared>, supervisor: PathBuf) -> Self {
-        let slots = image.apps.iter().map(|app| Slot { app: app.clone(), tasks: Vec::new() }).collect();
+        let slots = image.apps.iter().map(|app| Slot { app: app.clone(), bind: app.bind, tasks: Vec::new() }).collect();
         Applications { image: image.name.clone(), shared, supervisor, slots }
     }
 
@@ -93,11 +95,25 @@ impl Applications {
         Ok(())
     }
 
+    /// Where an application listens: its address, `None` for every address, and its port.
+    pub fn place_of(&self, name: &str) -> Result<(Option<IpAddr>, u16)> {
+        let slot = &self.slots[self.find(name)?];
+        Ok((slot.bind, slot.app.port))
+    }
+
+    /// The application that listens there, or at every address.
+    pub fn user_of(&self, address: Option<IpAddr>, port: u16) -> Option<&str> {
+        let fits = |slot: &&Slot| slot.app.port == port && (slot.bind.is_none() || slot.bind == address);
+        // Connections may outlive the application that took them.
+        let best = self.slots.iter().filter(fits).max_by_key(|slot| (!slot.tasks.is_empty(), slot.bind.is_some()));
+        best.map(|slot| slot.app.name.as_str())
+    }
+
     pub fn list(&self) -> Vec<AppStatus> {
         let status = |slot: &Slot| AppStatus {
             name: slot.app.name.clone(),
             kind: slot.app.kind.to_string(),
-            listens: crate::netstat::socket(address(&slot.app)),
+            listens: crate::netstat::socket(slot.address()),
             running: !slot.tasks.is_empty(),
         };
         self.slots.iter().map(status).collect()
@@ -105,7 +121,8 @@ impl Applications {
 
     fn start_at(&mut self, index: usize) -> Result<()> {
         let app = self.slots[index].app.clone();
-        let at = address(&app);
+        self.slots[index].bind = self.shared.lock().settings.place(&app.name, app.bind, app.port)?;
+        let at = self.slots[index].address();
         let mut options = ListenOptions { nodelay: true, ..ListenOptions::default() };
         if let Some(backlog) = self.shared.lock().settings.backlog {
             options.backlog = backlog;
@@ -131,12 +148,14 @@ impl Applications {
     }
 }
 
-fn stop(slot: &mut Slot) {
-    slot.tasks.drain(..).for_each(|task| task.abort());
+impl Slot {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), self.app.port)
+    }
 }
 
-fn address(app: &App) -> SocketAddr {
-    SocketAddr::new(app.bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), app.port)
+fn stop(slot: &mut Slot) {
+    slot.tasks.drain(..).for_each(|task| task.abort());
 }
 
 impl Drop for Applications {

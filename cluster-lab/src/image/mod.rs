@@ -4,6 +4,7 @@ mod announce;
 mod applications;
 mod driver;
 mod node;
+mod operator;
 mod report;
 mod shared;
 pub mod socket;
@@ -25,13 +26,10 @@ use tokio::sync::mpsc;
 use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::network;
-use crate::profile::Cluster;
-use crate::tcpip;
-use crate::vary::Vary;
 use announce::Announcer;
 use applications::Applications;
 use node::{NetworkLink, Node, Plan, Story};
-use vipa::Quiesce;
+use vipa::messages::PROCESSING;
 use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
 
 pub(crate) use node::{set_exit, tell};
@@ -76,51 +74,6 @@ struct Running {
     apps: Applications,
     definitions: vipa::Definitions,
     incarnation: u64,
-}
-
-impl Running {
-    /// An operator's command.
-    fn vary(&mut self, cluster: &Cluster, vary: Vary) -> Result<()> {
-        let symbol = |name: &str| cluster.address_of(name);
-        let address = |name: &str| {
-            let address = name.parse().ok().or_else(|| symbol(name));
-            address.ok_or_else(|| anyhow!("'{name}' is neither an address nor a name of the profile"))
-        };
-        let what = |port: Option<u16>| port.map_or(Quiesce::Target, Quiesce::Port);
-        match vary {
-            Vary::Obey(text) => {
-                let refused = |errors: Vec<vipa::statements::StatementError>| {
-                    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                    anyhow!("nothing is changed:\n{}", lines.join("\n"))
-                };
-                let (statements, block) = tcpip::split(&text);
-                let known = self.node.shared().lock().settings.clone();
-                let settings = tcpip::parse(&statements, &known).map_err(refused)?;
-                // An empty file is a mistake, and the block's parser says so.
-                if block.is_some() || !tcpip::says_anything(&statements) {
-                    let block = block.unwrap_or_default();
-                    let definitions = vipa::statements::obey(&self.definitions, &block, &symbol).map_err(refused)?;
-                    self.node.vary(|vipa, now| vipa.redefine(now, definitions.clone()))?;
-                    self.definitions = definitions;
-                }
-                self.node.configure(settings);
-            }
-            Vary::Deactivate(name) => {
-                let dvipa = address(&name)?;
-                self.node.vary(|vipa, now| vipa.deactivate(now, dvipa))?;
-            }
-            Vary::Reactivate(name) => {
-                let dvipa = address(&name)?;
-                self.node.vary(|vipa, now| vipa.reactivate(now, dvipa))?;
-            }
-            Vary::Quiesce(port) => self.node.vary(|vipa, now| vipa.quiesce(now, what(port))),
-            Vary::Resume(port) => self.node.vary(|vipa, now| vipa.resume(now, what(port))),
-            Vary::LeaveGroup => self.node.vary(|vipa, now| vipa.leave_group(now)),
-            // The core sees to it that this life's number is larger than that of the one before.
-            Vary::JoinGroup => self.node.vary(|vipa, now| vipa.join_group(now, 0)),
-        }
-        Ok(())
-    }
 }
 
 /// The images of this process.
@@ -226,6 +179,7 @@ impl Host {
             linked: link.is_some(),
             process: Some(std::process::id()),
             definitions: definitions.clone(),
+            join: !image.settings().stays_out,
             timing: cluster.timing.apply(),
             ..vipa::Config::new(name, image.xcf, incarnation)
         };
@@ -244,8 +198,10 @@ impl Host {
     fn answer(&mut self, image: &str, question: Question) -> Result<Answer> {
         let running = self.running.get_mut(image).ok_or_else(|| anyhow!("{image} is not running"))?;
         Ok(match question {
-            Question::Netstat(kind) => {
-                Answer::Netstat(report::netstat(running.node.shared(), &running.definitions, kind))
+            Question::Netstat(selection) => Answer::Netstat(report::netstat(running.sources(), &selection)?),
+            Question::Sysplex(sysplex) => {
+                let cluster = &self.start.cluster;
+                Answer::Sysplex(report::sysplex(running.node.shared(), cluster, image, &sysplex)?)
             }
             Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
             Question::Apps => Answer::Apps(running.apps.list()),
@@ -266,7 +222,10 @@ impl Host {
                 Answer::Done
             }
             Question::Vary(vary) => {
-                running.vary(&self.start.cluster, vary)?;
+                let command = format!("{PROCESSING} PROCESSING COMMAND: {vary}");
+                // The lab may be over.
+                let _ = self.stories.send((image.to_owned(), Story::Line(command)));
+                running.vary(&self.start.cluster, image, vary)?;
                 Answer::Done
             }
         })

@@ -241,7 +241,15 @@ async fn attend(
                 }
                 continue;
             }
-            Notice::Event(event) => Story::Event(event),
+            Notice::Event(event) => {
+                // What a z/OS console shows of it comes after the story.
+                let messages = event.messages().into_iter().map(Story::Line);
+                for story in std::iter::once(Story::Event(event)).chain(messages) {
+                    // The lab may be over.
+                    let _ = storyteller.send((name.clone(), story));
+                }
+                continue;
+            }
             Notice::Line(line) => Story::Line(line),
             Notice::Left => Story::Left,
             Notice::Refused(why) => Story::Failed(why),

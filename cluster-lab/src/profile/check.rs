@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use vipa::definitions::Targets;
+use vipa::definitions::{Definitions, Targets};
+use vipa::messages::ALREADY_HOME;
+use vipa::statements::{Places, Position, StatementError};
 
 use super::load::{Placed, Source, offset};
-use super::{Network, ProfileError};
+use super::{Image, Network, ProfileError};
 
 pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
     if images.is_empty() {
@@ -56,10 +58,47 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
     }
 }
 
+/// What a stack's block cannot say in this cluster, whatever the others say: for profiles and OBEYFILE.
+pub(super) fn block(
+    network: &Network,
+    images: &[&Image],
+    image: &Image,
+    definitions: &Definitions,
+    places: &Places,
+) -> Vec<StatementError> {
+    let mut errors = Vec::new();
+    let mut error = |at: &Position, message: String| errors.push(StatementError { at: *at, message });
+    let defines = definitions.defines.iter().map(|define| define.address).zip(&places.defines);
+    let backups = definitions.backups.iter().map(|backup| backup.address).zip(&places.backups);
+    for (address, at) in defines.chain(backups) {
+        let name = &image.name;
+        if image.link.is_none() {
+            error(at, format!("{name} has no network link and cannot advertise a DVIPA: expected 'link'"));
+        }
+        if address.is_ipv4() != network.subnet.is_ipv4() {
+            let subnet = network.subnet;
+            error(at, format!("{address} is of another IP version than the client network {subnet}"));
+        }
+        let has = |other: &&Image| other.xcf == address || other.link == Some(address);
+        if images.iter().any(has) || network.client == address {
+            error(at, format!("{ALREADY_HOME} {address} is in a home list already: expected an address of its own"));
+        }
+    }
+    for (distribute, (_, places)) in definitions.distributes.iter().zip(&places.distributes) {
+        let Targets::List(targets) = &distribute.targets else { continue };
+        for (target, at) in targets.iter().zip(places) {
+            if !images.iter().any(|other| other.xcf == *target) {
+                error(at, format!("{target} is no image's XCF address"));
+            }
+        }
+    }
+    errors
+}
+
 /// A place in somebody's block.
 struct Place<'a> {
     placed: &'a Placed,
-    at: vipa::statements::Position,
+    at: Position,
 }
 
 impl Place<'_> {
@@ -73,31 +112,16 @@ fn dvipas(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
     let mut primaries: HashMap<IpAddr, &str> = HashMap::new();
     let mut ranks: HashMap<(IpAddr, u8), &str> = HashMap::new();
     let mut backups = Vec::new();
+    let all: Vec<&Image> = images.iter().map(|placed| &placed.image).collect();
     for placed in images {
         let name = placed.image.name.as_str();
         let definitions = placed.image.definitions();
-        let linked = |place: &Place<'_>, source: &mut Source<'_>| {
-            if placed.image.link.is_none() {
-                place
-                    .error(source, format!("{name} has no network link and cannot advertise a DVIPA: expected 'link'"));
-            }
-        };
+        for StatementError { at, message } in block(network, &all, &placed.image, &definitions, &placed.places) {
+            Place { placed, at }.error(source, message);
+        }
         for (define, at) in definitions.defines.iter().zip(&placed.places.defines) {
             let place = Place { placed, at: *at };
-            linked(&place, source);
             let address = define.address;
-            if address.is_ipv4() != network.subnet.is_ipv4() {
-                let subnet = network.subnet;
-                place.error(source, format!("{address} is of another IP version than the client network {subnet}"));
-            }
-            let of_image =
-                |image: &super::Image| image.xcf == address || image.link == Some(address) || network.client == address;
-            if images.iter().any(|other| of_image(&other.image)) {
-                place.error(
-                    source,
-                    format!("EZZ8307I {address} is in a home list already: expected an address of its own"),
-                );
-            }
             if let Some(other) = primaries.insert(address, name) {
                 place
                     .error(source, format!("{address} has two primaries, {other} and {name}: expected one VIPADEFINE"));
@@ -105,7 +129,6 @@ fn dvipas(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
         }
         for (backup, at) in definitions.backups.iter().zip(&placed.places.backups) {
             let place = Place { placed, at: *at };
-            linked(&place, source);
             if let Some(other) = ranks.insert((backup.address, backup.rank), name) {
                 let (address, rank) = (backup.address, backup.rank);
                 place.error(
@@ -114,15 +137,6 @@ fn dvipas(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
                 );
             }
             backups.push((backup.address, backup.create.is_some(), place));
-        }
-        for (distribute, (_, places)) in definitions.distributes.iter().zip(&placed.places.distributes) {
-            let Targets::List(targets) = &distribute.targets else { continue };
-            for (target, at) in targets.iter().zip(places) {
-                if !images.iter().any(|other| other.image.xcf == *target) {
-                    let place = Place { placed, at: *at };
-                    place.error(source, format!("{target} is no image's XCF address"));
-                }
-            }
         }
     }
     for (address, creates, place) in backups {

@@ -8,7 +8,7 @@ use vipa::statements::{self, Places};
 use crate::key::ClusterKey;
 use crate::tcpip::{self, Settings};
 
-use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
+use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, lint, raw};
 
 /// Profiles that come with the program: names and texts.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -23,6 +23,14 @@ pub const BUILT_IN: [(&str, &str); 4] = [
 /// # Errors
 /// Everything that is wrong with it, with file, line and column.
 pub fn load(name: &str) -> Result<Cluster, ProfileErrors> {
+    examine(name).map(|(cluster, _)| cluster)
+}
+
+/// As [`load`], with what is allowed and probably not meant.
+///
+/// # Errors
+/// Everything that is wrong with it, with file, line and column.
+pub fn examine(name: &str) -> Result<(Cluster, Vec<ProfileError>), ProfileErrors> {
     let path = Path::new(name);
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
     let text = match (built_in, std::fs::read_to_string(path)) {
@@ -35,7 +43,7 @@ pub fn load(name: &str) -> Result<Cluster, ProfileErrors> {
         }
     };
     let folder = path.parent().unwrap_or(Path::new("."));
-    read(name, &text, folder)
+    read_with_warnings(name, &text, folder)
 }
 
 /// An image with the places of what it says.
@@ -45,6 +53,8 @@ pub(super) struct Placed {
     pub file: String,
     pub begins: (u32, u32),
     pub places: Places,
+    /// The block as it is written.
+    pub block: String,
 }
 
 /// Where things stand in a profile.
@@ -70,6 +80,13 @@ impl Source<'_> {
         found.map_or((1, 1), |(at, _)| self.position(at + 1))
     }
 
+    /// Where the string `value` stands for the first time behind the string `before`.
+    pub fn find_behind(&self, before: &str, value: &str) -> (u32, u32) {
+        let start = self.text.find(&format!("\"{before}\"")).unwrap_or(0);
+        let found = self.text[start..].find(&format!("\"{value}\""));
+        found.map_or_else(|| self.find(value, 0), |at| self.position(start + at + 1))
+    }
+
     pub fn error(&mut self, at: (u32, u32), message: impl Into<String>) {
         self.errors.push(ProfileError { file: self.file.to_owned(), at, message: message.into() });
     }
@@ -92,6 +109,10 @@ impl Source<'_> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read(file: &str, text: &str, folder: &Path) -> Result<Cluster, ProfileErrors> {
+    read_with_warnings(file, text, folder).map(|(cluster, _)| cluster)
+}
+
+fn read_with_warnings(file: &str, text: &str, folder: &Path) -> Result<(Cluster, Vec<ProfileError>), ProfileErrors> {
     let mut source = Source { file, text, errors: Vec::new() };
     let options = ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
     let raw: raw::Cluster = match options.from_str(text) {
@@ -135,8 +156,10 @@ pub fn read(file: &str, text: &str, folder: &Path) -> Result<Cluster, ProfileErr
         source.errors.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         return Err(ProfileErrors(source.errors));
     }
+    let warnings = lint::lint(&source, &names, &images);
     let images = images.into_iter().map(|placed| placed.image).collect();
-    Ok(Cluster { name: raw.name, network, names, images, timing: raw.timing, xcf_key, xcf_memory: raw.xcf_memory })
+    let (name, timing, xcf_memory) = (raw.name, raw.timing, raw.xcf_memory);
+    Ok((Cluster { name, network, names, images, timing, xcf_key, xcf_memory }, warnings))
 }
 
 fn network(source: &mut Source<'_>, raw: &raw::Network) -> Option<Network> {
@@ -224,6 +247,7 @@ fn image(
         file,
         begins,
         places,
+        block: text.unwrap_or_default(),
     })
 }
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod check;
+mod lint;
 mod load;
 mod raw;
 
@@ -27,8 +28,9 @@ use crate::tcpip::{self, Settings};
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
+use vipa::statements::{Places, StatementError};
 
-pub use load::{BUILT_IN, load, read};
+pub use load::{BUILT_IN, examine, load, read};
 
 /// A cluster, read and checked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,6 +110,13 @@ impl Image {
     pub fn settings(&self) -> Settings {
         // Checked when it was read.
         tcpip::parse(&self.tcpip, &Settings::default()).unwrap_or_default()
+    }
+
+    /// Its applications as they listen by its PORT statements; those that may not have their port are left out.
+    pub fn listening_apps(&self) -> Vec<App> {
+        let settings = self.settings();
+        let place = |app: &App| settings.place(&app.name, app.bind, app.port).ok();
+        self.apps.iter().filter_map(|app| place(app).map(|bind| App { bind, ..app.clone() })).collect()
     }
 
     /// Its VIPADynamic block.
@@ -224,6 +233,18 @@ impl Cluster {
     }
 }
 
+/// What the block of an image cannot say in its cluster, whatever the other images say.
+pub(crate) fn check_block(
+    cluster: &Cluster,
+    image: &str,
+    definitions: &Definitions,
+    places: &Places,
+) -> Vec<StatementError> {
+    let images: Vec<&Image> = cluster.images.iter().collect();
+    let of = |image: &Image| check::block(&cluster.network, &images, image, definitions, places);
+    cluster.image(image).map(of).unwrap_or_default()
+}
+
 /// Everything that is wrong with a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileErrors(pub Vec<ProfileError>);
@@ -241,10 +262,17 @@ pub struct ProfileError {
 
 impl fmt::Display for ProfileErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, ProfileError { file, at: (line, column), message }) in self.0.iter().enumerate() {
-            write!(f, "{}{file}:{line}:{column}: {message}", if index == 0 { "" } else { "\n" })?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProfileError { file, at: (line, column), message } = self;
+        write!(f, "{file}:{line}:{column}: {message}")
     }
 }
 

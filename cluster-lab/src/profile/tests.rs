@@ -94,3 +94,98 @@ fn a_file_that_is_not_there_is_told_with_what_could_be() {
     let errors = load("/nonexistent.ron").unwrap_err();
     assert!(errors.to_string().contains("figure4"), "{errors}");
 }
+
+/// What is wrong with a profile in `text`, as warnings.
+fn warnings(text: &str) -> Vec<ProfileError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("linted.ron");
+    std::fs::write(&file, text).unwrap();
+    examine(file.to_str().unwrap()).unwrap_or_else(|errors| panic!("{errors}")).1
+}
+
+/// Figure 4 with `from` replaced by `to` has a warning more: on the line and at the column of what `at` begins.
+#[track_caller]
+fn expect_warning(from: &str, to: &str, at: &str, reason: &str) {
+    let figure4 = BUILT_IN[0].1;
+    assert!(figure4.contains(from), "{from}");
+    let text = figure4.replacen(from, to, 1);
+    let byte = text.find(to).unwrap() + to.find(at).unwrap();
+    let line = text[..byte].matches('\n').count() + 1;
+    let column = text[..byte].rsplit('\n').next().unwrap().chars().count() + 1;
+    let found = warnings(&text);
+    assert!(
+        found.iter().any(|one| one.at == (line as u32, column as u32) && one.message.contains(reason)),
+        "{from} -> {to}: {found:#?}, not {line}:{column} {reason}"
+    );
+    assert!(!warnings(figure4).iter().any(|one| one.message.contains(reason)), "{reason} without the change");
+}
+
+/// What `check` says of the shipped profiles is right: figure 4's backups lack MOVEABLE, as the patent has them,
+/// and MVS3 is named as a target of DVA1 without serving it.
+#[test]
+fn the_shipped_profiles_have_the_warnings_that_are_right() {
+    let of = |name: &str| examine(name).unwrap().1.into_iter().map(|one| one.message).collect::<Vec<_>>();
+    let figure4 = of("figure4");
+    assert_eq!(figure4.len(), 3, "{figure4:#?}");
+    assert_eq!(figure4.iter().filter(|message| message.contains("without MOVEABLE")).count(), 2);
+    assert!(figure4.iter().any(|message| message.contains("MVS3 is a target for DVA1, but no application there")));
+    for name in ["pair", "wide"] {
+        assert!(of(name).iter().all(|message| message.contains("without MOVEABLE")), "{:#?}", of(name));
+    }
+}
+
+/// Each of the warnings, where it belongs.
+#[test]
+fn what_is_probably_not_meant_is_told() {
+    let backup = "VIPABackup 10 DVA1";
+    expect_warning(
+        backup,
+        "VIPABackup 10 MOVEable IMMEDiate 255.255.255.192 DVA1\n VIPADEFine 255.255.255.192 203.0.113.80",
+        "203.0.113.80",
+        "nobody backs up 203.0.113.80: without MVS5 it is gone; a VIPABACKUP on MVS1 would keep it",
+    );
+    expect_warning(
+        "DVB1 PORT 60 DESTIP ALL",
+        "DVB1 PORT 60 DESTIP XCF2 XCF3 XCF4 XCF5",
+        "XCF4",
+        "MVS4 is a target for DVB1, but no application there listens on port 60",
+    );
+    expect_warning("DVB1 PORT 60 DESTIP ALL", "DVB1 PORT 60 61 DESTIP ALL", "DVB1", "listens on port 61 of DVB1");
+    expect_warning(
+        "(name: \"APPA\", kind: http, bind: \"DVA1\", port: 60)]",
+        "(name: \"APPA\", kind: http, bind: \"DVA1\", port: 60), (name: \"LOST\", kind: echo, bind: \"203.0.113.99\", port: 7)]",
+        "LOST",
+        "no address of the image",
+    );
+    expect_warning(
+        "\"XCF1\": \"192.0.2.1\",",
+        "\"XCF1\": \"192.0.2.1\",\n \"XFC2\": \"192.0.2.1\",",
+        "XFC2",
+        "nothing uses the name XFC2",
+    );
+}
+
+/// An application that no list names, a lone link, and a range without one.
+#[test]
+fn what_no_connection_reaches_is_told() {
+    let list = BUILT_IN[0].1.replacen("DVB1 PORT 60 DESTIP ALL", "DVB1 PORT 60 DESTIP XCF2", 1);
+    let lost: Vec<String> = warnings(&list).into_iter().map(|one| one.message).collect();
+    for image in ["MVS3", "MVS5"] {
+        let reason = format!("nothing sends connections for DVB1 port 60 to APPB of {image}");
+        assert!(lost.iter().any(|message| message.starts_with(&reason)), "{lost:#?}");
+    }
+    let text = r#"(
+      name: "lone", network: (subnet: "198.51.100.0/24", client: "198.51.100.1"), names: {},
+      images: [
+        (name: "MVS1", xcf: "192.0.2.1", link: "198.51.100.11", vipadynamic: "VIPADynamic
+          VIPADEFine 255.255.255.0 203.0.113.1 VIPADISTribute 203.0.113.1 PORT 80 DESTIP ALL ENDVIPADynamic"),
+        (name: "MVS2", xcf: "192.0.2.2", apps: [(name: "WEB", kind: http, bind: "any", port: 80)],
+         vipadynamic: "VIPADynamic VIPARange 255.255.255.0 203.0.113.0 ENDVIPADynamic"),
+      ])"#;
+    let found: Vec<((u32, u32), String)> = warnings(text).into_iter().map(|one| (one.at, one.message)).collect();
+    let has = |line: u32, reason: &str| found.iter().any(|(at, message)| at.0 == line && message.contains(reason));
+    assert!(has(5, "give another image a 'link' and a VIPABACKUP"), "{found:#?}");
+    assert!(has(5, "MVS2 without a link answer through MVS1 alone"), "{found:#?}");
+    assert!(has(7, "MVS2 has no network link"), "{found:#?}");
+    assert_eq!(found.len(), 3, "{found:#?}");
+}

@@ -425,7 +425,7 @@ impl Observer {
     /// I1, I24 and the claims that make epochs.
     pub fn told(&mut self, life: Life, event: &Event, now: Instant, patience: Duration) {
         match event {
-            Event::Claimed { dvipa, epoch }
+            Event::Claimed { dvipa, epoch, .. }
             | Event::TakingBack { dvipa, epoch, .. }
             | Event::Relisted { dvipa, epoch } => {
                 let owner = *self.claims.entry((*dvipa, *epoch)).or_insert(life);

@@ -1,6 +1,7 @@
 //! One connection in every detail, for tools: what Linux tells by TCP_INFO.
 
 use core::time::Duration;
+use std::net::SocketAddr;
 
 use super::Tcp;
 use super::event::{CloseReason, ConnId, ListenerId, SocketError, State};
@@ -115,6 +116,13 @@ impl Tcp {
     /// If the handle was released.
     pub fn detail(&self, id: ConnId) -> Result<ConnDetail, SocketError> {
         Ok(self.find(id)?.detail(&self.config))
+    }
+
+    /// Everything about every connection that has a full record, in no particular order: not those in
+    /// SYN_RCVD and TIME_WAIT.
+    pub fn details(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr, ConnDetail)> {
+        let full = self.connections.iter().filter(|(_, conn)| !conn.detached);
+        full.map(|(_, conn)| (conn.local, conn.remote, conn.detail(&self.config)))
     }
 
     /// Connections that wait to be accepted.

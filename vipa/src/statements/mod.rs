@@ -49,7 +49,7 @@ pub fn parse(
 }
 
 /// Reads a VIPADynamic block that changes `known`, as VARY OBEYFILE does: what it adds, what it takes
-/// away, and what it says anew (D6).
+/// away, and what it says anew (D6). What was in force before has its place at the text's beginning.
 ///
 /// # Errors
 /// Everything that is wrong with it; then nothing of it counts.
@@ -57,8 +57,8 @@ pub fn obey(
     known: &Definitions,
     text: &str,
     symbol: &dyn Fn(&str) -> Option<IpAddr>,
-) -> Result<Definitions, Vec<StatementError>> {
-    parser::parse(text, symbol, known).map(|(definitions, _)| definitions)
+) -> Result<(Definitions, Places), Vec<StatementError>> {
+    parser::parse(text, symbol, known)
 }
 
 /// A DVIPA with its mask before it, or behind it the length of its prefix, as IPv6 has it.

@@ -1,6 +1,7 @@
 //! The parser. It goes on after an error where that makes sense, to find the next one too.
 
 mod addresses;
+mod elsewhere;
 
 use std::net::IpAddr;
 
@@ -13,9 +14,13 @@ use crate::definitions::{
 /// Limits of z/OS.
 const MAX_PORTS: usize = 64;
 const MAX_TARGETS: usize = 32;
+/// DVIPAs of one stack.
+const MAX_DVIPAS: usize = 1024;
+/// VIPARANGE statements of one stack: V2R1's limit, as the one for DVIPAs.
+const MAX_RANGES: usize = 1024;
 
 const STATEMENTS: [&str; 5] = ["VIPADEFine", "VIPABackup", "VIPARange", "VIPADELete", "VIPADISTribute"];
-/// What z/OS has besides.
+/// What z/OS has besides, and what is refused here.
 const NOT_HERE: [&str; 2] = ["VIPAROUTE", "VIPASMparms"];
 const BEGIN: &str = "VIPADynamic";
 const END: &str = "ENDVIPADynamic";
@@ -125,23 +130,24 @@ impl<'a> Parser<'a> {
                 Some(2) => self.range(word),
                 Some(3) => self.delete(word),
                 Some(_) => self.distribute(word),
-                None => {
-                    let known = NOT_HERE.iter().any(|keyword| matches(word.text, keyword));
-                    let why = if known { "is not supported here" } else { "is no statement" };
-                    self.error(
-                        word.at,
-                        format!(
-                            "'{}' {why}: expected VIPADEFINE, VIPABACKUP, VIPARANGE, VIPADELETE, VIPADISTRIBUTE or ENDVIPADYNAMIC",
-                            word.text
-                        ),
-                    );
-                    Err(Abandon)
-                }
+                None => match NOT_HERE.iter().position(|keyword| matches(word.text, keyword)) {
+                    Some(0) => self.route(word),
+                    Some(_) => self.service_manager(word),
+                    None => {
+                        let expected =
+                            "VIPADEFINE, VIPABACKUP, VIPARANGE, VIPADELETE, VIPADISTRIBUTE or ENDVIPADYNAMIC";
+                        self.error(word.at, format!("'{}' is no statement: expected {expected}", word.text));
+                        Err(Abandon)
+                    }
+                },
             };
-            if read.is_err() {
-                // On with the next statement.
-                while self.take().is_some() {}
+            if read.is_ok()
+                && let Some(extra) = self.peek()
+            {
+                self.error(extra.at, format!("'{}': expected the end of the statement", extra.text));
             }
+            // On with the next statement.
+            while self.take().is_some() {}
         }
         self.error(self.end, "the block is cut off: expected ENDVIPADYNAMIC");
     }
@@ -164,7 +170,9 @@ impl<'a> Parser<'a> {
 
     /// D1.
     fn define(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
+        self.options();
         let moveable = self.moveable(statement)?.unwrap_or_default();
+        self.options();
         if self.is_v6() {
             for (address, length, at) in self.addresses_v6(statement)? {
                 self.add_define(Define { address, prefix: length.unwrap_or(128), moveable }, at);
@@ -206,7 +214,9 @@ impl<'a> Parser<'a> {
                 _ => self.error(word.at, format!("rank {}: expected a number from 1 to 254", word.text)),
             }
         }
+        self.options();
         let moveable = self.moveable(statement)?;
+        self.options();
         if self.is_v6() {
             for (address, length, at) in self.addresses_v6(statement)? {
                 let create = moveable.map(|moveable| (moveable, length.unwrap_or(128)));
@@ -254,6 +264,7 @@ impl<'a> Parser<'a> {
             let prefix = self.mask(statement)?;
             self.addresses(statement)?.into_iter().map(|(address, at)| (address, prefix, at)).collect()
         };
+        self.trailing(statement)?;
         for (address, prefix, at) in ranges {
             if address.is_ipv6() && disruptive {
                 self.error(at, format!("{address}: an IPv6 range is NONDISRUPTIVE"));
@@ -404,12 +415,17 @@ impl<'a> Parser<'a> {
     /// VIPADELete: the DVIPA's VIPADEFINE or VIPABACKUP goes, and its VIPADISTRIBUTE.
     fn delete(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
         for (address, at) in self.addresses(statement)? {
-            if !self.known.names(address) {
+            if !self.known.names(address) && !self.definitions.names(address) {
                 self.error(at, format!("{address} is no DVIPA of this stack: nothing to delete"));
             }
             self.known.defines.retain(|define| define.address != address);
             self.known.backups.retain(|backup| backup.address != address);
             self.known.distributes.retain(|distribute| distribute.address != address);
+            // What this very text has said of it, with its places.
+            let Parser { definitions, places, .. } = self;
+            retain(&mut definitions.defines, &mut places.defines, |define| define.address != address);
+            retain(&mut definitions.backups, &mut places.backups, |backup| backup.address != address);
+            retain(&mut definitions.distributes, &mut places.distributes, |one| one.address != address);
         }
         Ok(())
     }
@@ -440,8 +456,15 @@ impl<'a> Parser<'a> {
         self.definitions.distributes.splice(0..0, distributes);
     }
 
-    /// What statements say of each other.
+    /// What statements say of each other, and how many there are.
     fn check(&mut self) {
+        let dvipas = self.places.defines.iter().chain(&self.places.backups);
+        if let Some(at) = (self.places.defines.len() + self.places.backups.len() > MAX_DVIPAS).then(|| dvipas.max()) {
+            self.error(*at.unwrap_or(&self.end), format!("more than {MAX_DVIPAS} DVIPAs of one stack"));
+        }
+        if let Some(at) = self.places.ranges.get(MAX_RANGES).copied() {
+            self.error(at, format!("more than {MAX_RANGES} VIPARANGE statements of one stack"));
+        }
         let defined: Vec<(IpAddr, Position)> = {
             let defines = self.definitions.defines.iter().map(|define| define.address).zip(self.places.defines.clone());
             let backups = self.definitions.backups.iter().map(|backup| backup.address).zip(self.places.backups.clone());
@@ -466,4 +489,11 @@ impl<'a> Parser<'a> {
             }
         }
     }
+}
+
+/// Takes things out of a list, and their places out of the list beside it.
+fn retain<T, P>(things: &mut Vec<T>, places: &mut Vec<P>, keep: impl Fn(&T) -> bool) {
+    let mut kept = things.iter().map(&keep).collect::<Vec<_>>().into_iter();
+    places.retain(|_| kept.next().unwrap_or(true));
+    things.retain(keep);
 }

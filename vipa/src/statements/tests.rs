@@ -129,7 +129,7 @@ fn mistakes_are_found_where_they_are() {
             "no DVIPA of this stack",
         ),
         ("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPABACKUP 5 DVA1 ENDVIPADYNAMIC", 2, 14, "defined twice"),
-        ("VIPADYNAMIC\nVIPAROUTE DVA1 DVB1\nENDVIPADYNAMIC", 2, 1, "not supported here"),
+        ("VIPADYNAMIC\nVIPAROUTE DVA1 DVB1\nENDVIPADYNAMIC", 2, 1, "not for here"),
         (
             "VIPADYNAMIC\nVIPARANGE MOVEABLE IMMEDIATE 255.255.255.0 DVA1 ENDVIPADYNAMIC",
             2,
@@ -162,6 +162,74 @@ fn mistakes_are_found_where_they_are() {
     }
 }
 
+/// What z/OS has and what has no meaning here is read, and refused where it stands with the reason.
+#[test]
+fn what_has_no_meaning_here_is_refused_with_a_reason() {
+    for (statement, column, reason) in [
+        ("VIPADEFINE TIER1 MOVEABLE IMMEDIATE 255.255.255.0 DVA1", 12, "no stacks of the cluster"),
+        ("VIPADEFINE TIER2 CPCSCOPE 255.255.255.0 DVA1", 18, "no CPC"),
+        ("VIPADEFINE MOVEABLE WHENIDLE SERVICEMGR 255.255.255.0 DVA1", 30, "service manager"),
+        ("VIPABACKUP 10 CPCSCOPE DVA1", 15, "no CPC"),
+        ("VIPABACKUP 10 TIER2 DVA1", 15, "first tier"),
+        ("VIPABACKUP 10 MOVEABLE IMMEDIATE SERVICEMGR 255.255.255.0 DVA1", 34, "service manager"),
+        ("VIPARANGE 255.255.255.0 10.0.0.0 SAF NAME", 34, "no SAF"),
+        ("VIPARANGE DEFINE 255.255.255.0 10.0.0.0 ZCX", 41, "zCX"),
+        ("VIPARANGE 2001:db8::/64 ZCX", 25, "zCX"),
+        ("VIPAROUTE DEFINE XCF1 198.51.100.11", 1, "over XCF"),
+        ("VIPAROUTE DELETE XCF1 198.51.100.11", 1, "over XCF"),
+        ("VIPAROUTE XCF1", 1, "cut off"),
+        ("VIPASM SMMCAST 224.0.1.2 SMPORT 1637 SMPASS X", 1, "service manager"),
+        ("VIPASMPARMS SMMCAST", 1, "cut off"),
+        ("VIPABACKUP 10 DVA1 SAF NAME", 20, "end of the statement"),
+    ] {
+        let text = format!("VIPADYNAMIC\n{statement}\nENDVIPADYNAMIC");
+        let errors = read(&text).unwrap_err();
+        let found = errors
+            .iter()
+            .any(|error| error.message.contains(reason) && (error.at.column == column || reason == "cut off"));
+        assert!(found, "{statement}: {errors:?}");
+    }
+}
+
+/// One VIPADEFINE or VIPABACKUP for each DVIPA in a profile, unless a VIPADELETE stands between them.
+#[test]
+fn a_delete_makes_room_for_another_definition() {
+    let twice = "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1 {} VIPABACKUP 10 DVA1 ENDVIPADYNAMIC";
+    let errors = read(&twice.replace("{}", "")).unwrap_err();
+    assert!(errors[0].message.contains("defined twice"), "{errors:?}");
+    let definitions = read(&twice.replace("{}", "VIPADIST DVA1 DESTIP ALL VIPADELETE DVA1")).unwrap();
+    let Definitions { defines, backups, distributes, .. } = &definitions;
+    assert_eq!((defines.len(), backups.len(), distributes.len()), (0, 1, 0));
+}
+
+/// z/OS's limits: 1024 DVIPAs and 1024 ranges for each stack.
+#[test]
+fn more_than_a_stack_may_have_is_refused() {
+    let block = |statements: String| format!("VIPADYNAMIC\n{statements}ENDVIPADYNAMIC");
+    let address = |index: usize| format!("10.0.{}.{}", index >> 8, index & 255);
+    let backups = |count: usize| (0..count).map(|index| format!("VIPABACKUP {}\n", address(index))).collect::<String>();
+    assert_eq!(read(&block(backups(1024))).unwrap().backups.len(), 1024);
+    let errors = read(&block(backups(1025))).unwrap_err();
+    assert!(errors[0].at.line == 1026 && errors[0].message.contains("more than 1024 DVIPAs"), "{errors:?}");
+    let range = |index: usize| format!("VIPARANGE 255.255.255.255 {}\n", address(index));
+    let errors = read(&block((0..1025).map(range).collect())).unwrap_err();
+    assert!(errors[0].at.line == 1026 && errors[0].message.contains("more than 1024 VIPARANGE"), "{errors:?}");
+}
+
+/// D4: the most specific VIPARANGE is the one that counts.
+#[test]
+fn the_most_specific_range_wins() {
+    let text = "VIPADYNAMIC VIPARANGE MOVEABLE DISRUPTIVE 255.0.0.0 10.0.0.0 VIPARANGE 255.255.255.0 10.1.1.0
+                VIPARANGE 255.255.0.0 10.1.0.0 ENDVIPADYNAMIC";
+    let definitions = read(text).unwrap();
+    let of =
+        |address: &str| definitions.range_of(address.parse().unwrap()).map(|range| (range.prefix, range.disruptive));
+    assert_eq!(of("10.1.1.9"), Some((24, false)));
+    assert_eq!(of("10.1.2.9"), Some((16, false)));
+    assert_eq!(of("10.2.2.9"), Some((8, true)));
+    assert_eq!(of("11.1.1.9"), None);
+}
+
 /// All mistakes are told, not only the first.
 #[test]
 fn every_mistake_is_told() {
@@ -178,7 +246,9 @@ fn an_obeyfile_changes_what_is_in_force() {
          VIPADIST DVA1 PORT 60 DESTIP XCF1 ENDVIPADYNAMIC",
     )
     .unwrap();
-    let obey = |text: &str| obey(&known, &format!("VIPADYNAMIC {text} ENDVIPADYNAMIC"), &symbol);
+    let obey = |text: &str| {
+        obey(&known, &format!("VIPADYNAMIC {text} ENDVIPADYNAMIC"), &symbol).map(|(definitions, _)| definitions)
+    };
     assert_eq!(obey("VIPADEFINE 255.255.255.0 DVA1"), Ok(known.clone()), "I23");
     let changed = obey("VIPADIST DVA1 PORT 61 DESTIP ALL VIPADELETE DVB1 VIPADEFINE 255.255.255.0 DVB1").unwrap();
     assert_eq!((changed.defines.len(), changed.backups.len(), changed.distributes.len()), (2, 0, 1));

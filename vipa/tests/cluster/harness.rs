@@ -528,7 +528,7 @@ impl Cluster {
                     assert!(self.node(index).watched.contains(&(xcf, incarnation)));
                 }
                 Action::Event(event) => {
-                    if let Event::Claimed { dvipa, epoch } | Event::TakingBack { dvipa, epoch, .. } = &event {
+                    if let Event::Claimed { dvipa, epoch, .. } | Event::TakingBack { dvipa, epoch, .. } = &event {
                         let owner = *self.claims.entry((*dvipa, *epoch)).or_insert(index);
                         assert_eq!(owner, index, "I1: one owner for each epoch of {dvipa}");
                     }

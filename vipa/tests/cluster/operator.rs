@@ -317,3 +317,95 @@ fn a_rank_is_given_once() {
     let result = cluster.order(MVS2, |vipa, now| vipa.redefine(now, definitions));
     assert_eq!(result, Err(Refusal::Rank { dvipa: dva1(), rank: 10, stack: "MVS5".into() }));
 }
+
+/// QUIESCE of one server: others on its port, and its connections, go on (I14).
+#[test]
+fn one_server_is_quiesced() {
+    let mut cluster = figure4();
+    let connection = to_a(1);
+    cluster.connect(connection, 1).unwrap();
+    let server = Quiesce::Server { address: Some(dva1()), port: 60 };
+    cluster.order(MVS2, |vipa, now| vipa.quiesce(now, server));
+    cluster.run(50);
+    let node = &cluster.node(MVS2).vipa;
+    assert!(node.is_server_quiesced(Some(dva1()), 60) && !node.is_server_quiesced(Some(dvb1()), 60));
+    let served: BTreeSet<usize> = (10..20).map(|port| cluster.connect(to_a(port), 1).unwrap()).collect();
+    assert_eq!(served, BTreeSet::from([MVS1, MVS4]));
+    // APP B of the same image, on the same port, is another server.
+    let served: BTreeSet<usize> = (10..20).map(|port| cluster.connect(to_b(port), 1).unwrap()).collect();
+    assert_eq!(served, BTreeSet::from([MVS2, MVS3, MVS5]));
+    cluster.order(MVS2, |vipa, now| vipa.resume(now, server));
+    cluster.run(50);
+    let served: BTreeSet<usize> = (30..40).map(|port| cluster.connect(to_a(port), 1).unwrap()).collect();
+    assert_eq!(served, BTreeSet::from([MVS1, MVS2, MVS4]));
+}
+
+/// DISPLAY SYSPLEX: every stack tells the same of every stack, before and after a takeover.
+#[test]
+fn every_stack_tells_the_same_of_the_sysplex() {
+    fn parts(cluster: &Cluster, index: usize) -> Vec<(String, VipaStatus, u8)> {
+        let all = cluster.node(index).vipa.sysplex();
+        let dvipa = all.into_iter().find(|dvipa| dvipa.address == dva1()).unwrap();
+        assert_eq!(dvipa.prefix, 26);
+        dvipa.stacks.into_iter().map(|stack| (stack.name, stack.status, stack.rank)).collect()
+    }
+    let mut cluster = figure4();
+    let part = |name: &str, status, rank| (name.to_owned(), status, rank);
+    for index in 0..5 {
+        let expected = [
+            part("MVS1", VipaStatus::Active, 255),
+            part("MVS5", VipaStatus::Backup, 10),
+            part("MVS2", VipaStatus::None, 0),
+            part("MVS4", VipaStatus::None, 0),
+        ];
+        assert_eq!(parts(&cluster, index), expected, "as stack {index} sees it");
+        assert_eq!(cluster.node(index).vipa.members().len(), 5);
+    }
+    cluster.kill(MVS1);
+    cluster.run(1000);
+    for index in 1..5 {
+        // MVS5's own list: XCF2, XCF3, XCF4 (D5).
+        let expected = [
+            part("MVS5", VipaStatus::Active, 10),
+            part("MVS2", VipaStatus::None, 0),
+            part("MVS3", VipaStatus::None, 0),
+            part("MVS4", VipaStatus::None, 0),
+        ];
+        assert_eq!(parts(&cluster, index), expected, "as stack {index} sees it");
+        let names: Vec<String> = cluster.node(index).vipa.members().into_iter().map(|member| member.name).collect();
+        assert_eq!(names, ["MVS2", "MVS3", "MVS4", "MVS5"]);
+    }
+}
+
+/// z/OS's messages of a takeover, a takeback, and of leaving and joining the group, each where it belongs.
+#[test]
+fn events_have_zos_messages() {
+    let mut cluster = figure4();
+    let told = |cluster: &mut Cluster, index: usize| -> Vec<String> {
+        let events = std::mem::take(&mut cluster.events);
+        events.iter().filter(|(who, _)| *who == index).flat_map(|(_, event)| event.messages()).collect()
+    };
+    let joined = told(&mut cluster, MVS1);
+    assert!(joined.contains(&"EZD1176I TCPIP HAS SUCCESSFULLY JOINED THE TCP/IP SYSPLEX GROUP EZBTCPCS".to_owned()));
+    assert!(joined.iter().any(|line| line.starts_with("EZD1214I")), "{joined:?}");
+    assert!(!joined.iter().any(|line| line.starts_with("EZZ83") || line.starts_with("EZD1192I")), "{joined:?}");
+    cluster.kill(MVS1);
+    cluster.run(1000);
+    assert_eq!(told(&mut cluster, MVS5), ["EZZ8301I VIPA 203.0.113.1 TAKEN OVER FROM TCPIP ON MVS1"]);
+    cluster.start(MVS1);
+    cluster.run(2000);
+    let events = cluster.events.clone();
+    let back = told(&mut cluster, MVS1);
+    assert!(back.contains(&"EZZ8302I VIPA 203.0.113.1 TAKEN BACK FROM TCPIP ON MVS5".to_owned()), "{back:?}");
+    let given = events.iter().filter(|(who, _)| *who == MVS5).flat_map(|(_, event)| event.messages());
+    assert_eq!(given.collect::<Vec<_>>(), ["EZZ8303I VIPA 203.0.113.1 GIVEN TO TCPIP ON MVS1"]);
+    cluster.order(MVS1, |vipa, now| vipa.leave_group(now));
+    cluster.run(2000);
+    let left = told(&mut cluster, MVS1);
+    assert_eq!(left, ["EZZ8304I VIPA 203.0.113.1 SURRENDERED TO TCPIP ON MVS5"]);
+    assert!(!cluster.node(MVS1).vipa.in_group() && cluster.node(MVS1).vipa.members().is_empty());
+    cluster.order(MVS1, |vipa, now| vipa.join_group(now, 0));
+    cluster.run(2000);
+    let again = told(&mut cluster, MVS1);
+    assert!(again.iter().any(|line| line.starts_with("EZD1192I")), "{again:?}");
+}

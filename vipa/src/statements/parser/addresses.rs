@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::lexer::{Position, Word};
+use super::elsewhere::is_trailing;
 use super::{Abandon, Parser};
 
 impl<'a> Parser<'a> {
@@ -41,7 +42,7 @@ impl<'a> Parser<'a> {
     /// it, and the length of its prefix behind.
     pub(super) fn addresses_v6(&mut self, statement: Word<'_>) -> Result<Vec<(IpAddr, Option<u8>, Position)>, Abandon> {
         let mut addresses = Vec::new();
-        while addresses.is_empty() || self.peek().is_some() {
+        while addresses.is_empty() || self.peek().is_some_and(|word| !is_trailing(word.text)) {
             let mut word = self.expect(statement, "an IPv6 address")?;
             let mut name = None;
             // A name that stands for the very address behind it is its interface's.
@@ -90,10 +91,11 @@ impl<'a> Parser<'a> {
             if let Some(address) = self.address(word) {
                 addresses.push((address, word.at));
             }
-            match self.take() {
+            match self.peek().filter(|next| !is_trailing(next.text)) {
                 Some(next) => word = next,
                 None => return Ok(addresses),
             }
+            self.next += 1;
         }
     }
 }
