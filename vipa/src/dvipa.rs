@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::audit::Tally;
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
-use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Ports, Targets};
+use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Options, Ports, Targets};
 use crate::distribution::Dpt;
 use crate::leases::Leases;
 use crate::membership::StackId;
@@ -41,6 +41,7 @@ pub(crate) struct Distribution {
     pub method: Method,
     pub ports: Ports,
     pub targets: Targets,
+    pub options: Options,
 }
 
 /// What the primary's profile said when it was last heard; kept by every stack and told on, so
@@ -168,6 +169,16 @@ impl Dvipa {
         self.distribution().is_some_and(|distribution| distribution.ports.contains(port))
     }
 
+    /// Remembers what another stack has heard of the primary's profile. One of an earlier version tells on
+    /// only what it understands (D7): if that is all that is new in it, it is not news.
+    pub fn hear_primary(&mut self, primary: Primary) {
+        let as_earlier = |known: &Primary| known.distribution.as_ref().map(Distribution::as_earlier);
+        let known = self.primary.as_ref().filter(|known| known.incarnation == primary.incarnation);
+        if known.is_none_or(|known| as_earlier(known) != primary.distribution) {
+            self.learn_primary(primary);
+        }
+    }
+
     /// Remembers what the primary's profile says, unless a later life of it has spoken.
     pub fn learn_primary(&mut self, primary: Primary) {
         if self.primary.as_ref().is_none_or(|known| known.incarnation <= primary.incarnation) {
@@ -199,9 +210,9 @@ pub(crate) fn by_address(definitions: &Definitions) -> Vec<(IpAddr, Definition)>
             definition.prefix = Some(prefix);
         }
     }
-    for Distribute { address, method, ports, targets } in distributes {
-        let (method, ports, targets) = (method.clone(), ports.clone(), targets.clone());
-        slot(&mut table, *address).distribution = Some(Distribution { method, ports, targets });
+    for Distribute { address, method, ports, targets, options } in distributes {
+        let (method, ports, targets, options) = (method.clone(), ports.clone(), targets.clone(), *options);
+        slot(&mut table, *address).distribution = Some(Distribution { method, ports, targets, options });
     }
     table
 }

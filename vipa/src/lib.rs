@@ -9,6 +9,7 @@
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
 //! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `choice`, `vitals`, `workload` | which target gets a connection, and what counts in that |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -22,6 +23,7 @@
 
 mod action;
 mod audit;
+mod choice;
 mod config;
 mod created;
 mod crt;
@@ -50,13 +52,16 @@ pub mod status;
 mod tables;
 mod takeback;
 mod vipa;
+mod vitals;
 pub mod wire;
+mod workload;
 
 pub use action::{Action, Broken, Disposition, DropReason, Origin};
 pub use config::{Config, Limits, Timing};
 pub use created::{Conflict, Creation, Outcome};
 pub use definitions::{
-    Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights,
+    Backup, Crossover, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Processors, Range,
+    Standby, Targets, Weights,
 };
 pub use event::Event;
 pub use guard::Guard;
@@ -65,3 +70,4 @@ pub use membership::Contact;
 pub use ownership::Epoch;
 pub use profile::{Quiesce, Refusal};
 pub use vipa::Vipa;
+pub use workload::{ServerLoad, Workload};

@@ -377,9 +377,22 @@ impl Vipa {
             core::cmp::Ordering::Less if self.guards(Guard::Epoch) => self.contradict(from, id, &claim),
             core::cmp::Ordering::Less if own => {}
             core::cmp::Ordering::Less => self.follow(id, claim),
-            core::cmp::Ordering::Equal if !own => self.hear_phase(id, claim.phase),
+            core::cmp::Ordering::Equal if !own => {
+                self.hear_list(from, id, &claim);
+                self.hear_phase(id, claim.phase);
+            }
             core::cmp::Ordering::Equal => {}
             core::cmp::Ordering::Greater => self.follow(id, claim),
+        }
+    }
+
+    /// D7: a stack of an earlier version may have told of the claim first, and of its list only what it understands;
+    /// the owner itself knows best.
+    fn hear_list(&mut self, from: StackId, id: DvipaId, claim: &Claim) {
+        let owner = claim.owner == self.address_of(from);
+        let dvipa = self.dvipa_mut(id);
+        if let Some(known) = dvipa.claim.as_mut().filter(|_| owner) {
+            known.distribution.clone_from(&claim.distribution);
         }
     }
 

@@ -6,7 +6,7 @@ use stack::{Instant, Packet};
 
 use crate::action::{Disposition, DropReason, Origin};
 use crate::crt::{Entry, Evidence, Flow};
-use crate::definitions::{self, Method, Weights};
+use crate::definitions;
 use crate::dvipa::{Dvipa, DvipaId};
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -15,6 +15,7 @@ use crate::vipa::Vipa;
 use crate::wire::message::Connection;
 use crate::wire::packet::{Content, Ports, Segment, View};
 use crate::wire::{DataHeader, Direction, Hop};
+use crate::workload;
 
 /// What is to be done with a segment; the packet is moved once that is known.
 #[derive(Clone, Copy, Debug)]
@@ -272,7 +273,7 @@ impl Vipa {
     fn choose(&mut self, flow: &Flow, instance: u32) -> Verdict {
         let (id, me, port) = (flow.dvipa, self.me, flow.port);
         let target = if self.dvipa(id).distributes(port) {
-            let Vipa { dvipas, peers, leaving, addresses, .. } = self;
+            let Vipa { dvipas, peers, leaving, addresses, workload, weighs, .. } = self;
             // I14: a target that can be reached and does not stop.
             let reachable = |stack: StackId| match peers.get(&stack) {
                 Some(peer) => peer.is_up() && !peer.leaving,
@@ -285,15 +286,12 @@ impl Vipa {
             else {
                 return Verdict::Reset;
             };
-            let weight = |stack: StackId| {
-                let xcf = *addresses.get(usize::from(stack.0)).filter(|xcf| list.targets.contains(**xcf))?;
-                match &list.method {
-                    Method::RoundRobin => Some(Weights::DEFAULT),
-                    Method::WeightedActive(weights) => Some(weights.of(xcf)),
-                }
+            let offer = |stack: StackId| {
+                let said = peers.get(&stack).map_or(&*workload, |peer| &peer.workload);
+                workload::offer(list, *addresses.get(usize::from(stack.0))?, port, said)
             };
-            let weighted = matches!(list.method, Method::WeightedActive(_));
-            match dvipa.dpt.choose(port, weighted, (claim.epoch, claim.incarnation), weight, reachable) {
+            let (policy, list) = (workload::policy(&list.method, *weighs), (claim.epoch, claim.incarnation));
+            match dvipa.dpt.choose(port, policy, list, offer, reachable) {
                 Some(target) => target,
                 // Where every port is distributed, servers bound to any address are the owner's own.
                 None if every => me,

@@ -193,8 +193,8 @@ impl Vipa {
     pub(crate) fn report_begun(&mut self, from: StackId, id: DvipaId, epoch: Epoch) {
         let dvipa = self.dvipa_mut(id);
         if dvipa.epoch == epoch && dvipa.standing.collects() {
-            // No events: the report that follows says almost always the same again.
-            dvipa.dpt.clear_ready(from);
+            // The report that follows says almost always the same again.
+            dvipa.dpt.begin_report(from);
             self.next_mark(id, from);
         }
     }
@@ -332,7 +332,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::definitions::{Define, Distribute, Method, Moveable, Ports, Targets};
+    use crate::definitions::{Define, Distribute, Method, Moveable, Options, Ports, Targets};
     use crate::membership::Contact;
     use crate::takeback::Gathering;
 
@@ -350,8 +350,14 @@ mod tests {
         config.peers = vec![[192, 0, 2, 2].into(), [192, 0, 2, 3].into()];
         config.linked = true;
         config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
-        let method = Method::RoundRobin;
-        config.definitions.distributes.push(Distribute { address, method, ports: Ports::Every, targets: Targets::All });
+        let (method, ports, targets) = (Method::RoundRobin, Ports::Every, Targets::All);
+        config.definitions.distributes.push(Distribute {
+            address,
+            method,
+            ports,
+            targets,
+            options: Options::default(),
+        });
         let mut vipa = Vipa::new(config, 1, Instant::ZERO);
         vipa.handle_timeout(Instant::from_millis(300));
         let flow = vipa.flow(&connection()).unwrap();

@@ -25,6 +25,7 @@ use crate::status::Counters;
 use crate::takeback::Leaving;
 use crate::wire::control::{Header, Item, items};
 use crate::wire::message::Message;
+use crate::workload::Workload;
 
 /// The VIPA distribution function of one stack.
 ///
@@ -73,6 +74,10 @@ pub struct Vipa {
     pub(crate) created: BTreeMap<IpAddr, Own>,
     pub(crate) deactivated: BTreeSet<IpAddr>,
     pub(crate) quiesced: Quiesced,
+    /// What this stack's workload manager says.
+    pub(crate) workload: Workload,
+    /// Whether that of any stack gives weights.
+    pub(crate) weighs: bool,
     pub(crate) next_audit: Instant,
     pub(crate) seed: u64,
     pub(crate) exit: Option<IpAddr>,
@@ -127,6 +132,8 @@ impl Vipa {
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
             quiesced: Quiesced::default(),
+            workload: Workload::default(),
+            weighs: false,
             next_audit: now + config.timing.audit,
             seed,
             exit: None,
@@ -340,7 +347,7 @@ impl Vipa {
             }
             Message::Primary { dvipa, primary } => {
                 if let Some(id) = self.learn(dvipa) {
-                    self.dvipa_mut(id).learn_primary(primary);
+                    self.dvipa_mut(id).hear_primary(primary);
                 }
             }
             Message::Claim { dvipa, claim } => {
@@ -378,6 +385,7 @@ impl Vipa {
             Message::Audit { dvipa, epoch, tally, servers } => {
                 self.about(dvipa, |vipa, id| vipa.hear_audit(from, id, epoch, tally, servers));
             }
+            Message::Workload { workload } => self.hear_workload(from, workload),
             Message::Gone => {
                 if let Some(life) = self.peers.get(&from).and_then(|peer| peer.announced) {
                     self.gone(from, life);

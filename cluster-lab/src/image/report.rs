@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use stack::home::Kind;
 use stack::tcp::State;
 use vipa::status::{DistStatus, VipaOrigin, VipaStatus};
-use vipa::{Method, Moveable, Ports, Targets};
+use vipa::{Moveable, Ports, Targets};
 
 use super::shared::Shared;
 use super::xcf::Cause;
@@ -130,11 +130,7 @@ fn configuration(definitions: &Definitions) -> Report {
                 address: distribute.address,
                 ports: ports(&distribute.ports),
                 destinations: targets(&distribute.targets),
-                method: match distribute.method {
-                    Method::RoundRobin => "ROUNDROBIN",
-                    Method::WeightedActive(_) => "WEIGHTEDACTIVE",
-                }
-                .into(),
+                method: distribute.method.name().into(),
             })
             .collect(),
     }

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights};
+use vipa::{
+    Backup, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Range, Targets, Weights,
+};
 
 use super::plan::Plan;
 
@@ -72,7 +74,8 @@ impl Layout {
     fn distribute(&self, address: IpAddr, targets: Targets, plan: &Plan) -> Distribute {
         let weights = || Weights((0..self.images).map(|index| (xcf(index), 1 + index as u8 * 7)).collect());
         let method = if plan.weighted { Method::WeightedActive(weights()) } else { Method::RoundRobin };
-        Distribute { address, method, ports: Ports::List(vec![PortRange { first: PORT, last: PORT }]), targets }
+        let ports = Ports::List(vec![PortRange { first: PORT, last: PORT }]);
+        Distribute { address, method, ports, targets, options: Options::default() }
     }
 
     pub fn definitions(&self, index: usize, plan: &Plan) -> Definitions {
