@@ -220,6 +220,11 @@ impl Port {
         }
     }
 
+    /// Every row with what the last choice made of it.
+    pub fn rated(&self) -> impl Iterator<Item = (StackId, &Row, &Rating)> {
+        self.rows.iter().zip(&self.ratings).map(|((stack, row), rating)| (*stack, row, rating))
+    }
+
     /// See [`Dpt::choose`](crate::distribution::Dpt::choose).
     pub fn choose(
         &mut self,

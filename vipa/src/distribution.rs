@@ -116,6 +116,11 @@ impl Dpt {
         self.ports.get_mut(&port)?.choose(policy, list, offer, reachable)
     }
 
+    /// Every row of a port with what the last choice made of it.
+    pub fn rated(&self, port: u16) -> impl Iterator<Item = (StackId, &Row, &Rating)> {
+        self.ports.get(&port).into_iter().flat_map(Port::rated)
+    }
+
     /// Every row of a port with what the choice makes of it, and the target that HOTSTANDBY now uses.
     pub fn ratings(
         &self,

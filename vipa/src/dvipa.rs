@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
+use stack::Instant;
+
+use crate::affinity::Affinities;
 use crate::audit::Tally;
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
@@ -11,6 +15,7 @@ use crate::distribution::Dpt;
 use crate::leases::Leases;
 use crate::membership::StackId;
 use crate::ownership::{Claim, Epoch, Standing};
+use crate::responsiveness::{Arrivals, Measures};
 
 /// A DVIPA's index in this stack's table. Other stacks number them otherwise: on XCF a DVIPA is
 /// named by its address.
@@ -89,6 +94,14 @@ pub(crate) struct Dvipa {
     /// Audits in a row that found a difference.
     pub drifts: u8,
     pub leases: Leases,
+    /// Where clients' next connections go, while this stack routes.
+    pub clients: Affinities,
+    /// Clients of this stack itself.
+    pub own_clients: Affinities,
+    /// How targets answer, while this stack routes.
+    pub measures: Measures,
+    /// What comes to this stack from its router, by port.
+    pub arrivals: BTreeMap<u16, Arrivals>,
 }
 
 impl Dvipa {
@@ -112,6 +125,10 @@ impl Dvipa {
             own: Tally::default(),
             drifts: 0,
             leases: Leases::default(),
+            clients: Affinities::default(),
+            own_clients: Affinities::default(),
+            measures: Measures::default(),
+            arrivals: BTreeMap::new(),
         }
     }
 
@@ -154,14 +171,34 @@ impl Dvipa {
 
     /// A connection was entered into the CRT (I21).
     pub fn entered(&mut self, flow: &Flow, entry: &Entry) {
+        if self.affinity(flow.port).is_some() {
+            self.clients.entered(flow.remote, flow.port, entry.target);
+        }
         self.dpt.entered(flow.port, entry.target);
         self.tallies.entry(entry.target).or_default().add(flow, entry.instance);
     }
 
     /// A connection was taken out of the CRT (I21).
-    pub fn left(&mut self, flow: &Flow, entry: &Entry) {
+    pub fn left(&mut self, now: Instant, flow: &Flow, entry: &Entry) {
+        if let Some(time) = self.affinity(flow.port) {
+            self.clients.left(flow.remote, flow.port, entry.target, now + time);
+        }
         self.dpt.left(flow.port, entry.target);
         self.tallies.entry(entry.target).or_default().subtract(flow, entry.instance);
+    }
+
+    /// TIMEDAFFINITY of a port that is distributed, if it has any.
+    pub fn affinity(&self, port: u16) -> Option<Duration> {
+        let list = self.distribution().filter(|list| list.options.timed_affinity > 0 && list.ports.contains(port))?;
+        Some(Duration::from_secs(list.options.timed_affinity.into()))
+    }
+
+    /// This stack routes no more, or anew: what it knew as a router goes.
+    pub fn forget_routing(&mut self) {
+        self.dpt.clear();
+        self.tallies.clear();
+        self.clients.clear();
+        self.measures.clear();
     }
 
     /// Whether connections to `port` are distributed, rather than taken by the owner itself.

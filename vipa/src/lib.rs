@@ -9,7 +9,9 @@
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
 //! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
-//! | `choice`, `vitals`, `workload` | which target gets a connection, and what counts in that |
+//! | `choice`, `workload`, `affinity` | which target gets a connection, and what counts in that |
+//! | `responsiveness`, `vitals` | how well targets answer |
+//! | `explain` | why a connection went where it went |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -22,6 +24,7 @@
 //! | [`wire`] | what all of that looks like on XCF |
 
 mod action;
+mod affinity;
 mod audit;
 mod choice;
 mod config;
@@ -31,6 +34,7 @@ pub mod definitions;
 mod distribution;
 mod dvipa;
 mod event;
+mod explain;
 mod faults;
 mod flows;
 mod fragments;
@@ -44,6 +48,7 @@ mod membership;
 mod ownership;
 mod profile;
 mod report;
+mod responsiveness;
 mod router;
 mod session;
 mod spread;
@@ -64,6 +69,7 @@ pub use definitions::{
     Standby, Targets, Weights,
 };
 pub use event::Event;
+pub use explain::{CandidateView, Decided, Explanation, Story, Why};
 pub use guard::Guard;
 pub use leases::PortLease;
 pub use membership::Contact;

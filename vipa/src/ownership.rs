@@ -296,11 +296,13 @@ impl Vipa {
         dvipa.idle_told = false;
         dvipa.standing = Standing::Gathering(Gathering::new(awaiting, until, from.map(Release::new)));
         dvipa.leases.begin(me);
+        dvipa.measures.clear();
         let address = dvipa.address;
         for stack in self.stack_ids() {
             self.dvipa_mut(id).dpt.clear_ready(stack);
         }
         self.enter_own(id);
+        self.take_own_affinities(id);
         self.update_home(id);
         match from {
             None => {
@@ -548,8 +550,7 @@ impl Vipa {
             if matches!(self.dvipa(id).standing, Standing::Former { until } if until <= now) {
                 self.crt.retain(|flow, _| flow.dvipa != id);
                 let dvipa = self.dvipa_mut(id);
-                dvipa.dpt.clear();
-                dvipa.tallies.clear();
+                dvipa.forget_routing();
                 dvipa.standing = Standing::Standby;
                 self.update_home(id);
             }

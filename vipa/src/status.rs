@@ -258,7 +258,7 @@ impl Counters {
 }
 
 impl DistMethod {
-    fn of(method: &Method) -> DistMethod {
+    pub(crate) fn of(method: &Method) -> DistMethod {
         match method {
             Method::BaseWlm(_) => DistMethod::BaseWlm,
             Method::RoundRobin => DistMethod::RoundRobin,

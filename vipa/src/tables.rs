@@ -54,25 +54,29 @@ impl Vipa {
             && self.crt.get(&flow).is_none()
             && let Some((flow, entry)) = self.crt.evict()
         {
-            self.dvipa_mut(flow.dvipa).left(&flow, &entry);
+            let now = self.now;
+            self.dvipa_mut(flow.dvipa).left(now, &flow, &entry);
             self.counters.evicted += 1;
         }
         let Ok(before) = self.crt.insert(self.now, flow, entry) else {
             self.counters.refused += 1;
             return false;
         };
+        let now = self.now;
         let dvipa = self.dvipa_mut(flow.dvipa);
+        // One that is entered again has a connection all the time.
         dvipa.entered(&flow, &entry);
         if let Some(before) = before {
-            dvipa.left(&flow, &before);
+            dvipa.left(now, &flow, &before);
         }
         true
     }
 
     /// Takes a connection out of the CRT.
     pub(crate) fn take_out(&mut self, flow: &Flow) {
+        let now = self.now;
         if let Some(entry) = self.crt.remove(flow) {
-            self.dvipa_mut(flow.dvipa).left(flow, &entry);
+            self.dvipa_mut(flow.dvipa).left(now, flow, &entry);
         }
     }
 
@@ -82,7 +86,8 @@ impl Vipa {
     pub(crate) fn expire_half_open(&mut self) {
         while let Some((flow, entry)) = self.crt.expire(self.now) {
             if entry.is_half_open() {
-                self.dvipa_mut(flow.dvipa).left(&flow, &entry);
+                let now = self.now;
+                self.dvipa_mut(flow.dvipa).left(now, &flow, &entry);
                 self.counters.expired += 1;
             }
             let message = Message::Ask { connection: self.connection(&flow) };
@@ -135,7 +140,7 @@ impl Vipa {
     }
 
     pub(crate) fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
-        let Vipa { crt, dvipas, local, .. } = self;
+        let Vipa { crt, dvipas, local, now, .. } = self;
         let mut removed = 0;
         let mut own = Vec::new();
         crt.retain(|flow, entry| {
@@ -144,7 +149,7 @@ impl Vipa {
                 removed += 1;
                 own.extend(local.contains_key(flow).then_some(*flow));
                 if let Some(dvipa) = dvipas.get_mut(usize::from(flow.dvipa.0)) {
-                    dvipa.left(flow, entry);
+                    dvipa.left(*now, flow, entry);
                 }
             }
             !gone

@@ -71,12 +71,33 @@ pub(crate) enum Message {
     Leased { dvipa: IpAddr, epoch: Epoch, blocks: Vec<u16> },
     /// What the router's tables say of the receiver (R15).
     Audit { dvipa: IpAddr, epoch: Epoch, tally: Tally, servers: u64 },
+    /// TIMEDAFFINITY: the sender has had connections of the client, has none now, and keeps its place for so many
+    /// milliseconds.
+    Affinity { dvipa: IpAddr, epoch: Epoch, client: IpAddr, port: u16, left: u32 },
+    /// From the router: what became of the SYNs of an interval?
+    Measure { dvipa: IpAddr, epoch: Epoch, interval: u16 },
+    /// The answer.
+    Measured { dvipa: IpAddr, epoch: Epoch, interval: u16, servers: Vec<Measured> },
     /// What the sender's workload manager says of it and its servers.
     Workload { workload: Workload },
     /// The sender has left the group; never sequenced.
     Gone,
     /// The receiver may not join; never sequenced.
     Refused { why: String },
+}
+
+/// What became of an interval's SYNs at one port of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measured {
+    pub port: u16,
+    /// SYNs that came.
+    pub arrived: u32,
+    /// Connections that they asked for.
+    pub requested: u32,
+    /// Those of them that were established.
+    pub completed: u32,
+    /// Server efficiency, in percent.
+    pub efficiency: u8,
 }
 
 /// A life of a stack, and whether the one that tells of it has contact with it.
@@ -120,10 +141,13 @@ mod kind {
     pub const REFUSED: u16 = 23;
     pub const FORGET: u16 = 24;
     pub const WORKLOAD: u16 = 25;
+    pub const AFFINITY: u16 = 26;
+    pub const MEASURE: u16 = 27;
+    pub const MEASURED: u16 = 28;
 }
 
 /// Every kind on the wire, and its name for people.
-pub(crate) const KINDS: [(u16, &str); 25] = [
+pub(crate) const KINDS: [(u16, &str); 28] = [
     (kind::HELLO, "HELLO"),
     (kind::HEARTBEAT, "HEARTBEAT"),
     (kind::LIST_BEGIN, "LIST_BEGIN"),
@@ -149,6 +173,9 @@ pub(crate) const KINDS: [(u16, &str); 25] = [
     (kind::REFUSED, "REFUSED"),
     (kind::FORGET, "FORGET"),
     (kind::WORKLOAD, "WORKLOAD"),
+    (kind::AFFINITY, "AFFINITY"),
+    (kind::MEASURE, "MEASURE"),
+    (kind::MEASURED, "MEASURED"),
 ];
 
 impl Message {
@@ -254,6 +281,28 @@ impl Message {
                 out.extend(servers.to_be_bytes());
                 kind::AUDIT
             }
+            Message::Affinity { dvipa, epoch, client, port, left } => {
+                put_epoch(out, *dvipa, *epoch, kind::AFFINITY);
+                put_socket(out, SocketAddr::new(*client, *port));
+                out.extend(left.to_be_bytes());
+                kind::AFFINITY
+            }
+            Message::Measure { dvipa, epoch, interval } => {
+                put_epoch(out, *dvipa, *epoch, kind::MEASURE);
+                out.extend(interval.to_be_bytes());
+                kind::MEASURE
+            }
+            Message::Measured { dvipa, epoch, interval, servers } => {
+                put_epoch(out, *dvipa, *epoch, kind::MEASURED);
+                out.extend(interval.to_be_bytes());
+                put_list(out, servers, |out, server| {
+                    let Measured { port, arrived, requested, completed, efficiency } = server;
+                    out.extend(port.to_be_bytes());
+                    [arrived, requested, completed].iter().for_each(|count| out.extend(count.to_be_bytes()));
+                    out.push(*efficiency);
+                });
+                kind::MEASURED
+            }
             Message::Workload { workload } => {
                 put_workload(out, workload);
                 kind::WORKLOAD
@@ -312,6 +361,11 @@ impl Message {
                 .zip(reader.list(Reader::u16))
                 .map(|((dvipa, epoch), blocks)| Message::Leased { dvipa, epoch, blocks }),
             kind::AUDIT => audit(&mut reader),
+            kind::AFFINITY => affinity(&mut reader),
+            kind::MEASURE => address_epoch(&mut reader)
+                .zip(reader.u16())
+                .map(|((dvipa, epoch), interval)| Message::Measure { dvipa, epoch, interval }),
+            kind::MEASURED => measured(&mut reader),
             kind::WORKLOAD => workload(&mut reader).map(|workload| Message::Workload { workload }),
             kind::GONE => Some(Message::Gone),
             kind::REFUSED => Some(Message::Refused { why: String::from_utf8_lossy(reader.0).into_owned() }),
@@ -356,6 +410,26 @@ fn audit(reader: &mut Reader<'_>) -> Option<Message> {
     let (dvipa, epoch) = address_epoch(reader)?;
     let tally = Tally { count: reader.u32()?, digest: reader.u64()? };
     Some(Message::Audit { dvipa, epoch, tally, servers: reader.u64()? })
+}
+
+fn affinity(reader: &mut Reader<'_>) -> Option<Message> {
+    let (dvipa, epoch) = address_epoch(reader)?;
+    let client = socket(reader)?;
+    Some(Message::Affinity { dvipa, epoch, client: client.ip(), port: client.port(), left: reader.u32()? })
+}
+
+fn measured(reader: &mut Reader<'_>) -> Option<Message> {
+    let (dvipa, epoch) = address_epoch(reader)?;
+    let server = |reader: &mut Reader<'_>| {
+        Some(Measured {
+            port: reader.u16()?,
+            arrived: reader.u32()?,
+            requested: reader.u32()?,
+            completed: reader.u32()?,
+            efficiency: reader.u8()?,
+        })
+    };
+    Some(Message::Measured { dvipa, epoch, interval: reader.u16()?, servers: reader.list(server)? })
 }
 
 fn put_workload(out: &mut Vec<u8>, workload: &Workload) {
@@ -542,6 +616,18 @@ mod tests {
             .prop_map(|(a, p, b, q)| Connection { local: (a, p).into(), remote: (b, q).into() })
     }
 
+    fn measures() -> impl Strategy<Value = Measured> {
+        (any::<u16>(), any::<[u32; 3]>(), any::<u8>()).prop_map(
+            |(port, [arrived, requested, completed], efficiency)| Measured {
+                port,
+                arrived,
+                requested,
+                completed,
+                efficiency,
+            },
+        )
+    }
+
     fn servers() -> impl Strategy<Value = ServerLoad> {
         let server = (any::<Option<u8>>(), any::<u16>(), any::<u8>());
         server.prop_map(|(weight, abnormal, health)| ServerLoad { weight, abnormal, health })
@@ -608,6 +694,15 @@ mod tests {
                 Message::Audit { dvipa, epoch, tally: Tally { count, digest }, servers }
             }),
             ".*".prop_map(|why| Message::Refused { why }),
+            (addresses(), epochs(), addresses(), any::<u16>(), any::<u32>())
+                .prop_map(|(dvipa, epoch, client, port, left)| Message::Affinity { dvipa, epoch, client, port, left }),
+            (addresses(), epochs(), any::<u16>()).prop_map(|(dvipa, epoch, interval)| Message::Measure {
+                dvipa,
+                epoch,
+                interval
+            }),
+            (addresses(), epochs(), any::<u16>(), prop::collection::vec(measures(), 0..5))
+                .prop_map(|(dvipa, epoch, interval, servers)| Message::Measured { dvipa, epoch, interval, servers }),
             (any::<Option<[u8; 3]>>(), prop::collection::btree_map(any::<u16>(), servers(), 0..5))
                 .prop_map(|(system, servers)| Message::Workload { workload: Workload { system, servers } }),
         ]
