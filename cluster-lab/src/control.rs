@@ -10,10 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
+use crate::explain::ExplainedConnection;
 use crate::key::ClusterKey;
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
 use crate::vary::Vary;
+use crate::workload::ByHand;
 
 /// Longest line that is read: a CRT of many thousand connections fits.
 const MAX_LINE: u64 = 256 << 20;
@@ -122,6 +124,10 @@ pub enum Question {
     Vary(Vary),
     /// Copy its packets into this socket.
     Capture(PathBuf),
+    /// Weights that are set by hand; `None`: only its workload manager counts again.
+    Weigh(Option<ByHand>),
+    /// Why connections are where they are: those of one client, or the latest.
+    Explain(Option<SocketAddr>),
 }
 
 /// What an image answers.
@@ -135,6 +141,8 @@ pub enum Answer {
     Dvipas(Vec<DvipaView>),
     /// The applications.
     Apps(Vec<AppStatus>),
+    /// The connections; the latest first.
+    Explain(Vec<ExplainedConnection>),
 }
 
 /// One image's view of a DVIPA.

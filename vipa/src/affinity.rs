@@ -13,11 +13,15 @@ use hashbrown::HashMap;
 use stack::Instant;
 
 use crate::crt::Flow;
+use crate::definitions::Ports;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
 use crate::ownership::Epoch;
 use crate::vipa::Vipa;
 use crate::wire::message::Message;
+
+/// Ports with affinity, and for how many seconds.
+pub(crate) type Scope = Option<(u16, Ports)>;
 
 /// Clients and servers of one DVIPA in one table; those that come when it is full have no affinity.
 const MOST: usize = 1 << 16;
@@ -26,69 +30,89 @@ const MOST: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Affinity {
     pub target: StackId,
-    /// Connections that the client has there.
-    pub connections: u32,
-    /// When it ends, once they are none.
-    pub until: Instant,
+    /// When it ends, once the client has no connection there.
+    until: Instant,
 }
 
 /// The affinities of one DVIPA, by client and port.
 #[derive(Debug, Default)]
 pub(crate) struct Affinities {
     table: HashMap<(IpAddr, u16), Affinity, FixedState>,
+    /// Connections that each client has at each target: it may have some that are older than its affinity.
+    connections: HashMap<(IpAddr, u16, StackId), u32, FixedState>,
 }
 
 impl Affinities {
     /// The target that the client's next connection to the port goes to.
     pub fn target(&self, client: IpAddr, port: u16, now: Instant) -> Option<StackId> {
         let affinity = self.table.get(&(client, port))?;
-        (affinity.connections > 0 || affinity.until > now).then_some(affinity.target)
+        (affinity.until > now || self.connections(client, port, affinity.target) > 0).then_some(affinity.target)
+    }
+
+    /// Connections of the client to the port at the target.
+    fn connections(&self, client: IpAddr, port: u16, target: StackId) -> u32 {
+        self.connections.get(&(client, port, target)).copied().unwrap_or(0)
     }
 
     /// A connection of the client is at the target: the timer stops.
     pub fn entered(&mut self, client: IpAddr, port: u16, target: StackId) {
-        let fresh = Affinity { target, connections: 0, until: Instant::ZERO };
-        let key = (client, port);
-        if self.table.len() >= MOST && !self.table.contains_key(&key) {
-            return;
+        let Affinities { table, connections } = self;
+        if connections.len() < MOST || connections.contains_key(&(client, port, target)) {
+            *connections.entry((client, port, target)).or_default() += 1;
         }
-        let affinity = self.table.entry(key).or_insert(fresh);
-        if affinity.target != target {
-            *affinity = fresh;
+        if table.len() < MOST || table.contains_key(&(client, port)) {
+            let affinity = table.entry((client, port)).or_insert(Affinity { target, until: Instant::ZERO });
+            affinity.target = target;
         }
-        affinity.connections += 1;
     }
 
     /// A connection of the client is no longer there: with the last one the timer starts.
     pub fn left(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
-        let known = self.table.get_mut(&(client, port)).filter(|affinity| affinity.target == target);
-        if let Some(affinity) = known.filter(|affinity| affinity.connections > 0) {
-            affinity.connections -= 1;
-            affinity.until = until;
+        let Some(count) = self.connections.get_mut(&(client, port, target)) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.connections.remove(&(client, port, target));
+            if let Some(affinity) = self.table.get_mut(&(client, port)).filter(|one| one.target == target) {
+                affinity.until = until;
+            }
         }
     }
 
     /// A target knows the client, which has no connection now.
     pub fn report(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
         if self.table.len() < MOST {
-            self.table.entry((client, port)).or_insert(Affinity { target, connections: 0, until });
+            self.table.entry((client, port)).or_insert(Affinity { target, until });
         }
     }
 
     /// Those whose time is over go.
     pub fn expire(&mut self, now: Instant) {
-        self.table.retain(|_, affinity| affinity.connections > 0 || affinity.until > now);
+        let Affinities { table, connections } = self;
+        table.retain(|(client, port), affinity| {
+            affinity.until > now || connections.contains_key(&(*client, *port, affinity.target))
+        });
     }
 
     pub fn clear(&mut self) {
         self.table.clear();
+        self.connections.clear();
     }
 
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = ((IpAddr, u16), Affinity)> {
-        let mut all: Vec<_> = self.table.iter().map(|(key, affinity)| (*key, *affinity)).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
+    /// Client, port, target, connections there, and when it ends if they are none; in order.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, u16, StackId, u32, Instant)> {
+        let row = |(key, affinity): (&(IpAddr, u16), &Affinity)| {
+            let ((client, port), Affinity { target, until }) = (*key, *affinity);
+            (client, port, target, self.connections(client, port, target), until)
+        };
+        let mut all: Vec<_> = self.table.iter().map(row).collect();
+        all.sort_unstable();
         all.into_iter()
+    }
+
+    /// Those without a connection that are not over.
+    fn idle(&self, now: Instant) -> impl Iterator<Item = (IpAddr, u16, Instant)> {
+        let idle = self.iter().filter(move |(.., connections, until)| *connections == 0 && *until > now);
+        idle.map(|(client, port, _, _, until)| (client, port, until))
     }
 }
 
@@ -115,14 +139,13 @@ impl Vipa {
     pub(crate) fn affinity_messages(&self, id: DvipaId, epoch: Epoch) -> impl Iterator<Item = Message> {
         let (dvipa, now) = (self.dvipa(id), self.now);
         let address = dvipa.address;
-        let idle = dvipa.own_clients.iter().filter(move |(_, one)| one.connections == 0 && one.until > now);
-        idle.map(move |((client, port), affinity)| Message::Affinity {
+        dvipa.own_clients.idle(now).map(move |(client, port, until)| Message::Affinity {
             dvipa: address,
             epoch,
             client,
             port,
             // At most 9,999 seconds.
-            left: u32::try_from(affinity.until.since(now).as_millis()).unwrap_or(u32::MAX),
+            left: u32::try_from(until.since(now).as_millis()).unwrap_or(u32::MAX),
         })
     }
 
@@ -141,10 +164,44 @@ impl Vipa {
     pub(crate) fn take_own_affinities(&mut self, id: DvipaId) {
         let (me, now) = (self.me, self.now);
         let dvipa = self.dvipa_mut(id);
-        let idle = dvipa.own_clients.iter().filter(|(_, one)| one.connections == 0 && one.until > now);
-        for ((client, port), affinity) in idle.collect::<Vec<_>>() {
-            dvipa.clients.report(client, port, me, affinity.until);
+        for (client, port, until) in dvipa.own_clients.idle(now).collect::<Vec<_>>() {
+            dvipa.clients.report(client, port, me, until);
         }
+    }
+
+    /// Another list counts, which had `before` in place of its affinity. If that is another one, all are counted
+    /// anew: what has no connection is forgotten.
+    pub(crate) fn recount_affinities(&mut self, id: DvipaId, before: &Scope) {
+        let Vipa { dvipas, crt, local, me, .. } = self;
+        let Some(dvipa) = dvipas.get_mut(usize::from(id.0)).filter(|dvipa| dvipa.affinity_scope() != *before) else {
+            return;
+        };
+        dvipa.clients.clear();
+        dvipa.own_clients.clear();
+        let on_it = |flow: &Flow, dvipa: &crate::dvipa::Dvipa| flow.dvipa == id && dvipa.affinity(flow.port).is_some();
+        for (flow, entry) in crt.iter().filter(|(flow, _)| flow.dvipa == id) {
+            if on_it(&flow, dvipa) {
+                dvipa.clients.entered(flow.remote, flow.port, entry.target);
+            }
+        }
+        for (flow, _) in local.iter().filter(|(flow, _)| flow.dvipa == id) {
+            if on_it(&flow, dvipa) {
+                dvipa.own_clients.entered(flow.remote, flow.port, *me);
+            }
+        }
+    }
+
+    /// All affinities that this stack knows as a router, else as a target: DVIPA, port, client, XCF address of the
+    /// target, connections there.
+    pub fn affinities(&self) -> Vec<(IpAddr, u16, IpAddr, IpAddr, u32)> {
+        let of = |dvipa: &crate::dvipa::Dvipa| {
+            let table = if dvipa.standing.collects() { &dvipa.clients } else { &dvipa.own_clients };
+            let row = |(client, port, target, connections, _)| {
+                (dvipa.address, port, client, self.address_of(target), connections)
+            };
+            table.iter().map(row).collect::<Vec<_>>()
+        };
+        self.dvipas.iter().flat_map(of).collect()
     }
 
     pub(crate) fn expire_affinities(&mut self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stack::Instant;
 
-use crate::affinity::Affinities;
+use crate::affinity::{Affinities, Scope};
 use crate::audit::Tally;
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
@@ -191,6 +191,12 @@ impl Dvipa {
     pub fn affinity(&self, port: u16) -> Option<Duration> {
         let list = self.distribution().filter(|list| list.options.timed_affinity > 0 && list.ports.contains(port))?;
         Some(Duration::from_secs(list.options.timed_affinity.into()))
+    }
+
+    /// What decides which connections have an affinity.
+    pub fn affinity_scope(&self) -> Scope {
+        let list = self.distribution().filter(|list| list.options.timed_affinity > 0)?;
+        Some((list.options.timed_affinity, list.ports.clone()))
     }
 
     /// This stack routes no more, or anew: what it knew as a router goes.

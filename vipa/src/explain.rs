@@ -125,6 +125,10 @@ impl Decisions {
         newer.iter().rev().chain(older.iter().rev())
     }
 
+    pub fn clear(&mut self) {
+        (self.oldest, self.ring) = (0, Vec::new());
+    }
+
     fn is_full(&self) -> bool {
         self.ring.len() >= self.most
     }

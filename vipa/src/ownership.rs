@@ -242,7 +242,7 @@ impl Vipa {
         if !matches!(dvipa.standing, Standing::Active) {
             return;
         }
-        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
         let Some(claim) = &mut dvipa.claim else { return };
         if (claim.prefix, &claim.distribution) == (prefix, &distribution) {
             return;
@@ -251,6 +251,7 @@ impl Vipa {
         (claim.prefix, claim.distribution) = (prefix, distribution);
         let (address, epoch) = (dvipa.address, claim.epoch);
         dvipa.epoch = epoch;
+        self.recount_affinities(id, &scope);
         self.event(Event::Relisted { dvipa: address, epoch });
         for (port, stack, _) in self.dvipa(id).dpt.rows() {
             if stack == me {
@@ -288,7 +289,7 @@ impl Vipa {
         });
         // I2: a former life of this stack may have claimed what nobody else has heard of.
         let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
-        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
         dvipa.acting = from.map(|stack| (stack, before));
         dvipa.before = dvipa.acting;
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
@@ -298,6 +299,7 @@ impl Vipa {
         dvipa.leases.begin(me);
         dvipa.measures.clear();
         let address = dvipa.address;
+        self.recount_affinities(id, &scope);
         for stack in self.stack_ids() {
             self.dvipa_mut(id).dpt.clear_ready(stack);
         }
@@ -393,8 +395,11 @@ impl Vipa {
     fn hear_list(&mut self, from: StackId, id: DvipaId, claim: &Claim) {
         let owner = claim.owner == self.address_of(from);
         let dvipa = self.dvipa_mut(id);
-        if let Some(known) = dvipa.claim.as_mut().filter(|_| owner) {
+        let scope = dvipa.affinity_scope();
+        let known = dvipa.claim.as_mut().filter(|known| owner && known.distribution != claim.distribution);
+        if let Some(known) = known {
             known.distribution.clone_from(&claim.distribution);
+            self.recount_affinities(id, &scope);
         }
     }
 
@@ -494,10 +499,12 @@ impl Vipa {
         let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
         dvipa.acting = from.map(|stack| (stack, if stack == me { dvipa.epoch } else { before }));
         dvipa.before = dvipa.acting;
+        let scope = dvipa.affinity_scope();
         dvipa.claim = Some(claim);
         let epoch = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
         let former = matches!(dvipa.standing, Standing::Former { .. });
         let address = dvipa.address;
+        self.recount_affinities(id, &scope);
         if collects && !yields {
             self.step_down(id);
         }
