@@ -233,9 +233,7 @@ impl Port {
         offer: impl Fn(StackId) -> Option<Offer>,
         reachable: impl Fn(StackId) -> bool,
     ) -> Option<StackId> {
-        if self.weighed != Some((list, policy)) {
-            self.weigh(policy, list, offer);
-        }
+        self.refresh(policy, list, offer);
         let place = match self.probed(&reachable) {
             Some(place) => place,
             None => match policy {
@@ -253,6 +251,13 @@ impl Port {
         row.total += 1;
         self.last = Some(*chosen);
         Some(*chosen)
+    }
+
+    /// Brings what is made of the rows up to date.
+    pub fn refresh(&mut self, policy: Policy, list: ListId, offer: impl Fn(StackId) -> Option<Offer>) {
+        if self.weighed != Some((list, policy)) {
+            self.weigh(policy, list, offer);
+        }
     }
 
     fn weigh(&mut self, policy: Policy, list: ListId, offer: impl Fn(StackId) -> Option<Offer>) {

@@ -73,9 +73,19 @@ impl Dpt {
         self.change(port, stack, |row| row.probe = true);
     }
 
-    /// A connection goes to a stack that was not chosen here.
-    pub fn sent(&mut self, port: u16, stack: StackId) {
+    /// A connection goes to a stack that is not chosen by the policy.
+    pub fn sent(
+        &mut self,
+        port: u16,
+        stack: StackId,
+        policy: Policy,
+        list: ListId,
+        offer: impl Fn(StackId) -> Option<Offer>,
+    ) {
         self.change(port, stack, |row| row.total += 1);
+        if let Some(table) = self.ports.get_mut(&port) {
+            table.refresh(policy, list, offer);
+        }
     }
 
     /// What targets offer has changed: the next choice looks at it anew.

@@ -320,17 +320,17 @@ impl Vipa {
             let said = peers.get(&stack).map_or(&*workload, |peer| &peer.workload);
             workload::offer(list, *addresses.get(usize::from(stack.0))?, flow.port, said)
         };
+        let (policy, id) = (workload::policy(&list.method, *weighs), (claim.epoch, claim.incarnation));
         if list.options.timed_affinity > 0
             && let Some(target) = clients.target(flow.remote, flow.port, *now)
             && dpt.is_ready(flow.port, target)
             && reachable(target)
             && offer(target).is_some()
         {
-            dpt.sent(flow.port, target);
+            dpt.sent(flow.port, target, policy, id, offer);
             return Some((target, Why::Affinity));
         }
-        let policy = workload::policy(&list.method, *weighs);
-        let target = dpt.choose(flow.port, policy, (claim.epoch, claim.incarnation), offer, reachable)?;
+        let target = dpt.choose(flow.port, policy, id, offer, reachable)?;
         Some((target, Why::Method))
     }
 
