@@ -20,7 +20,7 @@ mod scripted;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vipa::{ServerLoad, Workload};
+use vipa::Workload;
 
 pub use scripted::ScriptStep;
 
@@ -119,7 +119,7 @@ impl ByHand {
                 }
             }
             Some(port) => {
-                let server = workload.servers.entry(port).or_insert_with(ServerLoad::default);
+                let server = workload.servers.entry(port).or_default();
                 server.weight = self.weight.or(server.weight);
                 server.abnormal = self.abnormal.unwrap_or(server.abnormal);
                 server.health = self.health.unwrap_or(server.health);
@@ -130,6 +130,8 @@ impl ByHand {
 
 #[cfg(test)]
 mod tests {
+    use vipa::ServerLoad;
+
     use super::*;
 
     #[test]
