@@ -267,3 +267,37 @@ fn slot(table: &mut Vec<(IpAddr, Definition)>, address: IpAddr) -> &mut Definiti
     });
     &mut table[at].1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::Standby;
+
+    /// D7: what a stack of an earlier version tells on of the primary's list takes nothing away from what is known of
+    /// it; a later life of the primary, or another list, does count.
+    #[test]
+    fn an_earlier_version_takes_nothing_away() {
+        let method = Method::HotStandby(Standby::default());
+        let options = Options { timed_affinity: 30, ..Options::default() };
+        let whole = Distribution { method, ports: Ports::Every, targets: Targets::All, options };
+        let primary = |incarnation, distribution: &Distribution| Primary {
+            incarnation,
+            moveable: Moveable::Immediate,
+            prefix: 24,
+            distribution: Some(distribution.clone()),
+        };
+        let mut dvipa = Dvipa::new([203, 0, 113, 1].into());
+        dvipa.hear_primary(primary(2, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(2, &whole.as_earlier())), "better than nothing");
+        dvipa.hear_primary(primary(2, &whole));
+        dvipa.hear_primary(primary(2, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(2, &whole)));
+        let other = Distribution { ports: Ports::List(Vec::new()), ..whole.as_earlier() };
+        dvipa.hear_primary(primary(2, &other));
+        assert_eq!(dvipa.primary, Some(primary(2, &other)));
+        dvipa.hear_primary(primary(1, &whole));
+        assert_eq!(dvipa.primary, Some(primary(2, &other)), "an earlier life");
+        dvipa.hear_primary(primary(3, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(3, &whole.as_earlier())), "a later one");
+    }
+}
