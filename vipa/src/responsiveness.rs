@@ -131,13 +131,16 @@ impl Vipa {
         if interval == 0 {
             return;
         }
-        // One sent again is the same request.
-        let asks = taken && self.pending.len() < PENDING && self.pending.insert(*flow, interval).is_none();
-        let dvipa = self.dvipa_mut(flow.dvipa);
-        let arrivals = dvipa.arrivals.entry(flow.port).or_default();
+        let Vipa { dvipas, pending, .. } = self;
+        // As for `dvipa`.
+        let arrivals = dvipas[usize::from(flow.dvipa.0)].arrivals.entry(flow.port).or_default();
         if arrivals.epoch != Some((router, epoch)) {
             *arrivals = Arrivals { epoch: Some((router, epoch)), ..Arrivals::default() };
+            // The router before asks no more.
+            pending.retain(|known, _| (known.dvipa, known.port) != (flow.dvipa, flow.port));
         }
+        // One sent again is the same request.
+        let asks = taken && pending.len() < PENDING && pending.insert(*flow, interval).is_none();
         let counts = arrivals.counts.at(interval);
         counts.arrived += 1;
         counts.requested += u32::from(asks);

@@ -244,6 +244,30 @@ fn a_server_that_does_not_accept_is_found() {
     assert!(rates(&cluster).1 > 90, "{:?}", rates(&cluster));
 }
 
+/// What a router never asked about is not waited for: after a flood of SYNs and the router's death servers are judged
+/// by the connections that the next one sends.
+#[test]
+fn a_router_that_dies_leaves_nothing_behind() {
+    let mut cluster = cluster(Method::RoundRobin, Options::default());
+    cluster.unlisten(MVS1, Some(dva1()), 60);
+    // So that the two do not happen to count the same intervals.
+    cluster.kill(MVS5);
+    cluster.run(20_000);
+    cluster.start(MVS5);
+    cluster.run(2000);
+    for port in 0..12_000 {
+        cluster.client_sends(&crate::harness::segment(to_a(1000 + port), 1, crate::harness::SYN));
+    }
+    cluster.run(20);
+    cluster.kill(MVS1);
+    cluster.run(300);
+    for port in 0..400 {
+        cluster.client_sends(&crate::harness::segment(to_a(20_000 + port), 1, crate::harness::SYN));
+        cluster.run(20);
+    }
+    assert!(row(&cluster, MVS5, MVS2).cer < 10, "{:?}", row(&cluster, MVS5, MVS2));
+}
+
 /// No server is accused of what the network does: few connections, none at all, control datagrams that are lost,
 /// doubled and late (R13).
 #[test]
