@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use crate::display::{Sysplex, SysplexReport};
+use crate::explain::ExplainedConnection;
 use crate::key::ClusterKey;
 use crate::netstat::{Report, Selection};
 use crate::profile::Cluster;
 use crate::vary::Vary;
+use crate::workload::ByHand;
 
 /// Longest line that is read: a CRT of many thousand connections fits.
 const MAX_LINE: u64 = 256 << 20;
@@ -125,6 +127,10 @@ pub enum Question {
     Vary(Vary),
     /// Copy its packets into this socket.
     Capture(PathBuf),
+    /// Weights that are set by hand; `None`: only its workload manager counts again.
+    Weigh(Option<ByHand>),
+    /// Why connections are where they are: those of one client, or the latest.
+    Explain(Option<SocketAddr>),
 }
 
 /// What an image answers.
@@ -140,6 +146,8 @@ pub enum Answer {
     Dvipas(Vec<DvipaView>),
     /// The applications.
     Apps(Vec<AppStatus>),
+    /// The connections; the latest first.
+    Explain(Vec<ExplainedConnection>),
 }
 
 /// One image's view of a DVIPA.

@@ -10,10 +10,12 @@
 //! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
+//! | [`explain`] | why a connection went where it went |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
 //! | [`vary`] | operator commands |
+//! | [`workload`] | workload managers: what weighs images and servers |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
@@ -25,6 +27,7 @@ mod demo;
 pub mod device;
 mod dial;
 pub mod display;
+pub mod explain;
 pub mod image;
 pub mod key;
 pub mod netstat;
@@ -37,6 +40,7 @@ pub mod supervisor;
 mod sys;
 pub mod tcpip;
 pub mod vary;
+pub mod workload;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";

@@ -2,12 +2,19 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use vipa::internals::TargetTable;
+use vipa::{Method, Standby, Weights};
 
 fn choice(c: &mut Criterion) {
     for targets in [2u16, 4, 8, 16, 32, 64] {
-        let weights = (0..targets).map(|target| 10 + (target % 7) as u8 * 10).collect();
-        for (method, weights) in [("ROUNDROBIN", None), ("WEIGHTEDACTIVE", Some(weights))] {
-            let mut table = TargetTable::new(targets, weights);
+        let weights: Vec<u8> = (0..targets).map(|target| 10 + (target % 7) as u8 * 10).collect();
+        for method in [
+            Method::RoundRobin,
+            Method::default(),
+            Method::WeightedActive(Weights::default()),
+            Method::HotStandby(Standby::default()),
+        ] {
+            let mut table = TargetTable::new(targets, &method, weights.clone());
+            let method = method.name();
             let connect = |table: &mut TargetTable| {
                 let chosen = table.choose();
                 chosen.into_iter().for_each(|target| table.entered(target));

@@ -9,8 +9,8 @@ mod host;
 use fixture::{Cluster, Random, client, data, readdress};
 use host::{Bench, MSS};
 use stack::Instant;
-use vipa::Method;
 use vipa::internals::{RoutingTable, TargetTable};
+use vipa::{Method, Standby, Weights};
 
 const ENTRIES: u32 = 10_000;
 const CONNECTIONS: u32 = 1000;
@@ -55,9 +55,14 @@ fn tables() {
 }
 
 fn choices() {
-    let mut table = TargetTable::new(64, None);
+    let mut table = TargetTable::new(64, &Method::RoundRobin, Vec::new());
     path("round robin, 64 targets", 1000, |_| assert!(table.choose().is_some()));
-    let mut table = TargetTable::new(64, Some((0..64).map(|target| 10 + target % 7).collect()));
+    let weights: Vec<u8> = (0..64).map(|target| 10 + target % 7).collect();
+    let mut table = TargetTable::new(64, &Method::default(), weights.clone());
+    path("by share, 64 targets", 1000, |_| assert!(table.choose().is_some()));
+    let mut table = TargetTable::new(64, &Method::HotStandby(Standby::default()), weights.clone());
+    path("hot standby, 64 targets", 1000, |_| assert!(table.choose().is_some()));
+    let mut table = TargetTable::new(64, &Method::WeightedActive(Weights::default()), weights);
     path("by weight, 64 targets", 1000, |_| {
         let chosen = table.choose();
         chosen.into_iter().for_each(|target| table.entered(target));

@@ -81,6 +81,8 @@ pub struct Timing {
     pub resend: Duration,
     /// Between two audits of a router's tables (R15).
     pub audit: Duration,
+    /// How long it is measured how servers answer, before it is told (z/OS: about a minute).
+    pub measure: Duration,
 }
 
 impl Default for Timing {
@@ -97,6 +99,7 @@ impl Default for Timing {
             half_open: Duration::from_secs(30),
             resend: Duration::from_millis(20),
             audit: Duration::from_secs(10),
+            measure: Duration::from_secs(1),
         }
     }
 }
@@ -122,6 +125,8 @@ pub struct Limits {
     pub session_bytes: usize,
     /// Fragmented datagrams whose way is remembered.
     pub fragmented: usize,
+    /// Connections for which it is remembered why they went where they went.
+    pub decisions: usize,
 }
 
 impl Default for Limits {
@@ -136,6 +141,7 @@ impl Default for Limits {
             asks: 1024,
             session_bytes: 64 << 20,
             fragmented: 1024,
+            decisions: 1024,
         }
     }
 }

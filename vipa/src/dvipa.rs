@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use stack::Instant;
 
+use crate::affinity::{Affinities, Scope};
 use crate::audit::Tally;
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
-use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Ports, Targets};
+use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Options, Ports, Targets};
 use crate::distribution::Dpt;
 use crate::leases::Leases;
 use crate::membership::StackId;
 use crate::ownership::{Claim, Epoch, Standing};
+use crate::responsiveness::{Arrivals, Measures};
 
 /// A DVIPA's index in this stack's table. Other stacks number them otherwise: on XCF a DVIPA is
 /// named by its address.
@@ -43,6 +46,7 @@ pub(crate) struct Distribution {
     pub method: Method,
     pub ports: Ports,
     pub targets: Targets,
+    pub options: Options,
 }
 
 /// What the primary's profile said when it was last heard; kept by every stack and told on, so
@@ -92,6 +96,14 @@ pub(crate) struct Dvipa {
     /// Audits in a row that found a difference.
     pub drifts: u8,
     pub leases: Leases,
+    /// Where clients' next connections go, while this stack routes.
+    pub clients: Affinities,
+    /// Clients of this stack itself.
+    pub own_clients: Affinities,
+    /// How targets answer, while this stack routes.
+    pub measures: Measures,
+    /// What comes to this stack from its router, by port.
+    pub arrivals: BTreeMap<u16, Arrivals>,
 }
 
 impl Dvipa {
@@ -116,6 +128,10 @@ impl Dvipa {
             own: Tally::default(),
             drifts: 0,
             leases: Leases::default(),
+            clients: Affinities::default(),
+            own_clients: Affinities::default(),
+            measures: Measures::default(),
+            arrivals: BTreeMap::new(),
         }
     }
 
@@ -158,19 +174,55 @@ impl Dvipa {
 
     /// A connection was entered into the CRT (I21).
     pub fn entered(&mut self, flow: &Flow, entry: &Entry) {
+        if self.affinity(flow.port).is_some() {
+            self.clients.entered(flow.remote, flow.port, entry.target);
+        }
         self.dpt.entered(flow.port, entry.target);
         self.tallies.entry(entry.target).or_default().add(flow, entry.instance);
     }
 
     /// A connection was taken out of the CRT (I21).
-    pub fn left(&mut self, flow: &Flow, entry: &Entry) {
+    pub fn left(&mut self, now: Instant, flow: &Flow, entry: &Entry) {
+        if let Some(time) = self.affinity(flow.port) {
+            self.clients.left(flow.remote, flow.port, entry.target, now + time);
+        }
         self.dpt.left(flow.port, entry.target);
         self.tallies.entry(entry.target).or_default().subtract(flow, entry.instance);
+    }
+
+    /// TIMEDAFFINITY of a port that is distributed, if it has any.
+    pub fn affinity(&self, port: u16) -> Option<Duration> {
+        let list = self.distribution().filter(|list| list.options.timed_affinity > 0 && list.ports.contains(port))?;
+        Some(Duration::from_secs(list.options.timed_affinity.into()))
+    }
+
+    /// What decides which connections have an affinity.
+    pub fn affinity_scope(&self) -> Scope {
+        let list = self.distribution().filter(|list| list.options.timed_affinity > 0)?;
+        Some((list.options.timed_affinity, list.ports.clone()))
+    }
+
+    /// This stack routes no more, or anew: what it knew as a router goes.
+    pub fn forget_routing(&mut self) {
+        self.dpt.clear();
+        self.tallies.clear();
+        self.clients.clear();
+        self.measures.clear();
     }
 
     /// Whether connections to `port` are distributed, rather than taken by the owner itself.
     pub fn distributes(&self, port: u16) -> bool {
         self.distribution().is_some_and(|distribution| distribution.ports.contains(port))
+    }
+
+    /// Remembers what another stack has heard of the primary's profile. One of an earlier version tells on
+    /// only what it understands (D7): if that is all that is new in it, it is not news.
+    pub fn hear_primary(&mut self, primary: Primary) {
+        let as_earlier = |known: &Primary| known.distribution.as_ref().map(Distribution::as_earlier);
+        let known = self.primary.as_ref().filter(|known| known.incarnation == primary.incarnation);
+        if known.is_none_or(|known| as_earlier(known) != primary.distribution) {
+            self.learn_primary(primary);
+        }
     }
 
     /// Remembers what the primary's profile says, unless a later life of it has spoken.
@@ -204,9 +256,9 @@ pub(crate) fn by_address(definitions: &Definitions) -> Vec<(IpAddr, Definition)>
             definition.prefix = Some(prefix);
         }
     }
-    for Distribute { address, method, ports, targets } in distributes {
-        let (method, ports, targets) = (method.clone(), ports.clone(), targets.clone());
-        slot(&mut table, *address).distribution = Some(Distribution { method, ports, targets });
+    for Distribute { address, method, ports, targets, options } in distributes {
+        let (method, ports, targets, options) = (method.clone(), ports.clone(), targets.clone(), *options);
+        slot(&mut table, *address).distribution = Some(Distribution { method, ports, targets, options });
     }
     table
 }
@@ -217,4 +269,38 @@ fn slot(table: &mut Vec<(IpAddr, Definition)>, address: IpAddr) -> &mut Definiti
         table.len() - 1
     });
     &mut table[at].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::Standby;
+
+    /// D7: what a stack of an earlier version tells on of the primary's list takes nothing away from what is known of
+    /// it; a later life of the primary, or another list, does count.
+    #[test]
+    fn an_earlier_version_takes_nothing_away() {
+        let method = Method::HotStandby(Standby::default());
+        let options = Options { timed_affinity: 30, ..Options::default() };
+        let whole = Distribution { method, ports: Ports::Every, targets: Targets::All, options };
+        let primary = |incarnation, distribution: &Distribution| Primary {
+            incarnation,
+            moveable: Moveable::Immediate,
+            prefix: 24,
+            distribution: Some(distribution.clone()),
+        };
+        let mut dvipa = Dvipa::new([203, 0, 113, 1].into());
+        dvipa.hear_primary(primary(2, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(2, &whole.as_earlier())), "better than nothing");
+        dvipa.hear_primary(primary(2, &whole));
+        dvipa.hear_primary(primary(2, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(2, &whole)));
+        let other = Distribution { ports: Ports::List(Vec::new()), ..whole.as_earlier() };
+        dvipa.hear_primary(primary(2, &other));
+        assert_eq!(dvipa.primary, Some(primary(2, &other)));
+        dvipa.hear_primary(primary(1, &whole));
+        assert_eq!(dvipa.primary, Some(primary(2, &other)), "an earlier life");
+        dvipa.hear_primary(primary(3, &whole.as_earlier()));
+        assert_eq!(dvipa.primary, Some(primary(3, &whole.as_earlier())), "a later one");
+    }
 }

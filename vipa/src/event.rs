@@ -143,6 +143,32 @@ pub enum Event {
         /// The target.
         stack: String,
     },
+    /// A target's server does not answer what is sent to it.
+    Unresponsive {
+        /// DVIPA and port.
+        server: SocketAddr,
+        /// The target.
+        stack: String,
+        /// Target connectivity success rate.
+        tcsr: u8,
+        /// Connection establishment rate.
+        cer: u8,
+        /// Server efficiency fraction.
+        sef: u8,
+    },
+    /// It answers again.
+    Responsive {
+        /// DVIPA and port.
+        server: SocketAddr,
+        /// The target.
+        stack: String,
+        /// Target connectivity success rate.
+        tcsr: u8,
+        /// Connection establishment rate.
+        cer: u8,
+        /// Server efficiency fraction.
+        sef: u8,
+    },
     /// Control messages to a stack exceeded their bound: both sides start afresh (R13).
     Resynchronised {
         /// The other stack.
@@ -186,6 +212,16 @@ impl fmt::Display for Event {
             }
             Event::TargetReady { server, stack } => write!(f, "{stack} serves {server}"),
             Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),
+            Event::Unresponsive { server, stack, tcsr, cer, sef } => {
+                let (dvipa, port) = (server.ip(), server.port());
+                write!(f, "EZD1182I TARGET SERVER FOR {dvipa} PORT {port} AT TCPIP ON {stack} IS NOT RESPONSIVE")?;
+                write!(f, " - TCSR {tcsr} CER {cer} SEF {sef}")
+            }
+            Event::Responsive { server, stack, tcsr, cer, sef } => {
+                let (dvipa, port) = (server.ip(), server.port());
+                write!(f, "EZD1183I TARGET SERVER FOR {dvipa} PORT {port} AT TCPIP ON {stack} IS RESPONSIVE")?;
+                write!(f, " - TCSR {tcsr} CER {cer} SEF {sef}")
+            }
             Event::Resynchronised { stack } => write!(f, "too much waited for {stack}: starting afresh with it"),
         }
     }

@@ -71,6 +71,8 @@ impl Vipa {
         self.by_address.clear();
         self.local.clear();
         self.entered.clear();
+        self.pending.clear();
+        self.decisions.clear();
         self.created.clear();
         self.crt.retain(|_, _| false);
         self.hold = Default::default();

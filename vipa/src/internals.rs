@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 
 use stack::Instant;
 
+use crate::choice::{Offer, Policy};
 use crate::crt::{Crt, Entry, Evidence, Flow};
 use crate::distribution::Dpt;
 use crate::dvipa::DvipaId;
 use crate::membership::StackId;
-use crate::{Epoch, Limits, Timing, Weights};
+use crate::{Epoch, Limits, Method, Timing, workload};
 
 /// A CRT with the default bounds.
 #[derive(Debug)]
@@ -61,25 +62,26 @@ impl RoutingTable {
 #[derive(Debug)]
 pub struct TargetTable {
     dpt: Dpt,
-    weights: Option<Vec<u8>>,
+    policy: Policy,
+    weights: Vec<u8>,
 }
 
 impl TargetTable {
-    /// So many targets, each by its weight if there are weights.
-    pub fn new(targets: u16, weights: Option<Vec<u8>>) -> Self {
+    /// So many targets; by a method that has weights, each by its own.
+    pub fn new(targets: u16, method: &Method, weights: Vec<u8>) -> Self {
         let mut dpt = Dpt::default();
         (0..targets).for_each(|target| dpt.set_ready(60, StackId(target), 1));
-        TargetTable { dpt, weights }
+        TargetTable { dpt, policy: workload::policy(method, true), weights }
     }
 
     /// The target of a new connection.
     pub fn choose(&mut self) -> Option<u16> {
-        let weight = |stack: StackId| match &self.weights {
-            Some(weights) => weights.get(usize::from(stack.0)).copied(),
-            None => Some(Weights::DEFAULT),
+        let offer = |stack: StackId| {
+            let weight = self.weights.get(usize::from(stack.0)).copied().unwrap_or(1);
+            Some(Offer { weight, rank: weight, ..Offer::PLAIN })
         };
         let list = (Epoch { round: 1, rank: 1 }, 1);
-        self.dpt.choose(60, self.weights.is_some(), list, weight, |_| true).map(|chosen| chosen.0)
+        self.dpt.choose(60, self.policy, list, offer, |_| true).map(|chosen| chosen.0)
     }
 
     /// A connection goes to the target.

@@ -9,6 +9,9 @@
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
 //! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `choice`, `workload`, `affinity` | which target gets a connection, and what counts in that |
+//! | `responsiveness`, `vitals` | how well targets answer |
+//! | `explain` | why a connection went where it went |
 //! | `report` | what a target tells the router (Figure 6) |
 //! | `ownership` | who routes for a DVIPA (Figures 5 and 9) |
 //! | `created` | DVIPAs that applications make and move (Figures 11 and 12) |
@@ -21,7 +24,9 @@
 //! | [`wire`] | what all of that looks like on XCF |
 
 mod action;
+mod affinity;
 mod audit;
+mod choice;
 mod config;
 mod created;
 mod crt;
@@ -29,6 +34,7 @@ pub mod definitions;
 mod distribution;
 mod dvipa;
 mod event;
+mod explain;
 mod faults;
 mod flows;
 mod fragments;
@@ -43,6 +49,7 @@ pub mod messages;
 mod ownership;
 mod profile;
 mod report;
+mod responsiveness;
 mod router;
 mod session;
 mod spread;
@@ -52,18 +59,23 @@ pub mod sysplex;
 mod tables;
 mod takeback;
 mod vipa;
+mod vitals;
 pub mod wire;
+mod workload;
 
 pub use action::{Action, Broken, Disposition, DropReason, Origin};
 pub use config::{Config, Limits, Timing};
 pub use created::{Conflict, Creation, Outcome};
 pub use definitions::{
-    Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights,
+    Backup, Crossover, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Processors, Range,
+    Standby, Targets, Weights,
 };
 pub use event::Event;
+pub use explain::{CandidateView, Decided, Explanation, Story, Why};
 pub use guard::Guard;
 pub use leases::PortLease;
 pub use membership::Contact;
 pub use ownership::Epoch;
 pub use profile::{Quiesce, Refusal};
 pub use vipa::Vipa;
+pub use workload::{ServerLoad, Workload};

@@ -21,6 +21,7 @@ use crate::guard::Guard;
 use crate::session::Session;
 use crate::vipa::Vipa;
 use crate::wire::message::{Life, Message};
+use crate::workload::Workload;
 
 /// A host that lets a process wait for a processor excuses its silence for so many times as long as
 /// another's at the most.
@@ -55,6 +56,8 @@ pub(crate) struct Peer {
     pub listed: bool,
     /// The list that is just coming in.
     pub draft: BTreeMap<IpAddr, Definition>,
+    /// What its workload manager says.
+    pub workload: Workload,
     /// It has answered a heartbeat of this session that was sent after this stack's last stall.
     pub fresh: bool,
     /// Heartbeats sent until then.
@@ -102,6 +105,7 @@ impl Peer {
             session,
             listed: false,
             draft: BTreeMap::new(),
+            workload: Workload::default(),
             fresh: true,
             sent_before: 0,
             refused: None,
@@ -283,6 +287,7 @@ impl Vipa {
         self.send_list(stack);
         self.await_report(stack);
         self.report_all(stack);
+        self.share_workload(stack);
         self.reconsider();
     }
 
@@ -365,8 +370,10 @@ impl Vipa {
         }
         peer.contact = Contact::None;
         peer.listed = false;
+        peer.workload = Workload::default();
         let (xcf, name) = (peer.xcf, peer.label());
         self.actions.push_back(Action::PeerDown { xcf, name: name.clone(), incarnation });
+        self.workload_changed();
         let connections = self.purge(stack);
         self.event(Event::Gone { stack: name, connections });
         // Its last word on a route that it has given up may be lost.
@@ -531,6 +538,7 @@ impl Vipa {
         peer.listed = false;
         peer.session.restart();
         let name = peer.label();
+        self.workload_changed();
         let connections = self.purge(stack);
         self.event(Event::Gone { stack: name, connections });
         self.lost(stack, true);

@@ -242,7 +242,7 @@ impl Vipa {
         if !matches!(dvipa.standing, Standing::Active) {
             return;
         }
-        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
+        let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
         let Some(claim) = &mut dvipa.claim else { return };
         if (claim.prefix, &claim.distribution) == (prefix, &distribution) {
             return;
@@ -251,6 +251,7 @@ impl Vipa {
         (claim.prefix, claim.distribution) = (prefix, distribution);
         let (address, epoch) = (dvipa.address, claim.epoch);
         dvipa.epoch = epoch;
+        self.recount_affinities(id, &scope);
         self.event(Event::Relisted { dvipa: address, epoch });
         for (port, stack, _) in self.dvipa(id).dpt.rows() {
             if stack == me {
@@ -288,9 +289,9 @@ impl Vipa {
         });
         // I2: a former life of this stack may have claimed what nobody else has heard of.
         let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
-        let (prefix, distribution) = (dvipa.prefix_of(me), dvipa.list_of(me));
         let former = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released && claim.owner != owner);
         let former = former.map(|claim| claim.owner);
+        let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
         dvipa.acting = from.map(|stack| (stack, before));
         dvipa.before = dvipa.acting;
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
@@ -298,11 +299,14 @@ impl Vipa {
         dvipa.idle_told = false;
         dvipa.standing = Standing::Gathering(Gathering::new(awaiting, until, from.map(Release::new)));
         dvipa.leases.begin(me);
+        dvipa.measures.clear();
         let address = dvipa.address;
+        self.recount_affinities(id, &scope);
         for stack in self.stack_ids() {
             self.dvipa_mut(id).dpt.clear_ready(stack);
         }
         self.enter_own(id);
+        self.take_own_affinities(id);
         self.update_home(id);
         match from {
             None => {
@@ -384,9 +388,25 @@ impl Vipa {
             core::cmp::Ordering::Less if self.guards(Guard::Epoch) => self.contradict(from, id, &claim),
             core::cmp::Ordering::Less if own => {}
             core::cmp::Ordering::Less => self.follow(id, claim),
-            core::cmp::Ordering::Equal if !own => self.hear_phase(id, claim.phase),
+            core::cmp::Ordering::Equal if !own => {
+                self.hear_list(from, id, &claim);
+                self.hear_phase(id, claim.phase);
+            }
             core::cmp::Ordering::Equal => {}
             core::cmp::Ordering::Greater => self.follow(id, claim),
+        }
+    }
+
+    /// D7: a stack of an earlier version may have told of the claim first, and of its list only what it understands;
+    /// the owner itself knows best.
+    fn hear_list(&mut self, from: StackId, id: DvipaId, claim: &Claim) {
+        let owner = claim.owner == self.address_of(from);
+        let dvipa = self.dvipa_mut(id);
+        let scope = dvipa.affinity_scope();
+        let known = dvipa.claim.as_mut().filter(|known| owner && known.distribution != claim.distribution);
+        if let Some(known) = known {
+            known.distribution.clone_from(&claim.distribution);
+            self.recount_affinities(id, &scope);
         }
     }
 
@@ -486,10 +506,12 @@ impl Vipa {
         let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
         dvipa.acting = from.map(|stack| (stack, if stack == me { dvipa.epoch } else { before }));
         dvipa.before = dvipa.acting;
+        let scope = dvipa.affinity_scope();
         dvipa.claim = Some(claim);
         let epoch = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
         let former = matches!(dvipa.standing, Standing::Former { .. });
         let address = dvipa.address;
+        self.recount_affinities(id, &scope);
         if collects && !yields {
             self.step_down(id);
         }
@@ -548,8 +570,7 @@ impl Vipa {
             if matches!(self.dvipa(id).standing, Standing::Former { until } if until <= now) {
                 self.crt.retain(|flow, _| flow.dvipa != id);
                 let dvipa = self.dvipa_mut(id);
-                dvipa.dpt.clear();
-                dvipa.tallies.clear();
+                dvipa.forget_routing();
                 dvipa.standing = Standing::Standby;
                 self.update_home(id);
             }

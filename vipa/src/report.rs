@@ -34,6 +34,7 @@ impl Vipa {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.listeners.remove(&(port, address));
+                self.efficiencies.remove(&(port, address));
             }
         }
         self.listeners_changed(address, port);
@@ -102,11 +103,15 @@ impl Vipa {
         self.advance(now);
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let id = flow.dvipa;
+        self.affinity_begins(&flow);
         let before = self.local.insert(flow, Held { instance, established: Instant::FAR_FUTURE });
         let dvipa = self.dvipa_mut(id);
         dvipa.own.add(&flow, instance);
         match before {
-            Some(before) => dvipa.own.subtract(&flow, before.instance),
+            Some(before) => {
+                dvipa.own.subtract(&flow, before.instance);
+                self.affinity_ends(&flow);
+            }
             None => {
                 dvipa.held += 1;
                 self.update_home(id);
@@ -131,6 +136,9 @@ impl Vipa {
         if let Some(held) = flow.and_then(|flow| self.local.get_mut(&flow)) {
             held.established = now;
         }
+        if let Some(flow) = flow {
+            self.request_completed(&flow);
+        }
     }
 
     /// Nothing is left of a connection, TIME_WAIT included (F8.162).
@@ -141,6 +149,8 @@ impl Vipa {
         let id = flow.dvipa;
         if self.local.get(&flow).is_some_and(|held| held.instance == instance) {
             self.local.remove(&flow);
+            self.pending.remove(&flow);
+            self.affinity_ends(&flow);
             let dvipa = self.dvipa_mut(id);
             dvipa.held = dvipa.held.saturating_sub(1);
             dvipa.own.subtract(&flow, instance);
@@ -212,6 +222,7 @@ impl Vipa {
                 .map(|(port, listeners)| Message::SrvStat { server: SocketAddr::new(dvipa, port), listeners }),
         );
         messages.extend(self.held_on(id).map(|(flow, held)| self.newconn(&flow, held)));
+        messages.extend(self.affinity_messages(id, epoch));
         let blocks: Vec<u16> = self.dvipa(id).leases.own().collect();
         if !blocks.is_empty() {
             messages.push(Message::Leased { dvipa, epoch, blocks });

@@ -6,8 +6,9 @@ use stack::{Instant, Packet};
 
 use crate::action::{Disposition, DropReason, Origin};
 use crate::crt::{Entry, Evidence, Flow};
-use crate::definitions::{self, Method, Weights};
+use crate::definitions;
 use crate::dvipa::{Dvipa, DvipaId};
+use crate::explain::Why;
 use crate::guard::Guard;
 use crate::membership::StackId;
 use crate::ownership::{Epoch, Standing};
@@ -15,6 +16,7 @@ use crate::vipa::Vipa;
 use crate::wire::message::Connection;
 use crate::wire::packet::{Content, Ports, Segment, View};
 use crate::wire::{DataHeader, Direction, Hop};
+use crate::workload;
 
 /// What is to be done with a segment; the packet is moved once that is known.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +170,7 @@ impl Vipa {
         let mut header = DataHeader::new(Direction::Inbound, Hop::ToTarget);
         header.epoch = self.dvipa(id).epoch;
         header.entered = entered;
+        header.interval = if entered { self.interval } else { 0 };
         header.life = self.peers.get(&target).and_then(|peer| peer.announced).unwrap_or(0);
         header.offload = packet.offload;
         Disposition::Forward { to: self.address_of(target), header, packet }
@@ -234,7 +237,9 @@ impl Vipa {
         if self.is_live(target) && (again || serves) {
             // A new connection of a client that used the same port before: the entry is not about
             // it, so its target reports it.
-            if !again {
+            if again {
+                self.syn_sent(flow, target);
+            } else {
                 self.crt.renew(flow);
             }
             return Verdict::Target { stack: target, entered: again };
@@ -271,48 +276,62 @@ impl Vipa {
     /// F7.142-150: a target for a new connection, and its CRT entry.
     fn choose(&mut self, flow: &Flow, instance: u32) -> Verdict {
         let (id, me, port) = (flow.dvipa, self.me, flow.port);
-        let target = if self.dvipa(id).distributes(port) {
-            let Vipa { dvipas, peers, leaving, addresses, .. } = self;
-            // I14: a target that can be reached and does not stop.
-            let reachable = |stack: StackId| match peers.get(&stack) {
-                Some(peer) => peer.is_up() && !peer.leaving,
-                None => stack == me && leaving.is_none(),
-            };
-            let dvipa = &mut dvipas[usize::from(id.0)];
-            let every = dvipa.distribution().is_some_and(|list| list.ports == definitions::Ports::Every);
-            let Some((claim, list)) =
-                dvipa.claim.as_ref().and_then(|claim| Some((claim, claim.distribution.as_ref()?)))
-            else {
-                return Verdict::Reset;
-            };
-            let weight = |stack: StackId| {
-                let xcf = *addresses.get(usize::from(stack.0)).filter(|xcf| list.targets.contains(**xcf))?;
-                match &list.method {
-                    Method::RoundRobin => Some(Weights::DEFAULT),
-                    Method::WeightedActive(weights) => Some(weights.of(xcf)),
-                }
-            };
-            let weighted = matches!(list.method, Method::WeightedActive(_));
-            match dvipa.dpt.choose(port, weighted, (claim.epoch, claim.incarnation), weight, reachable) {
-                Some(target) => target,
+        let (target, why) = if self.dvipa(id).distributes(port) {
+            match self.choose_target(flow) {
+                Some(chosen) => chosen,
                 // Where every port is distributed, servers bound to any address are the owner's own.
-                None if every => me,
+                None if self.dvipa(id).distribution().is_some_and(|list| list.ports == definitions::Ports::Every) => {
+                    (me, Why::Owner)
+                }
                 // R20, but not while a target may only be out of reach: the client tries again (R19).
                 None if self.has_silent_target(id) => return Verdict::Drop(DropReason::HolderUnknown),
                 None => return Verdict::Reset,
             }
         } else {
-            me
+            (me, Why::Owner)
         };
         if target == me && !self.listens(self.dvipa(id).address, port) {
             // The stack answers as a host without a listener does; there is nothing to remember.
             return Verdict::Local;
         }
+        self.remember_decision(flow, instance, target, why);
         let mark = self.mark(id, target);
         if !self.enter(*flow, Entry::new(self.now, instance, target, mark, Evidence::HalfOpen)) {
             return Verdict::Drop(DropReason::TableFull);
         }
+        if why != Why::Owner {
+            self.syn_sent(flow, target);
+        }
         Verdict::Target { stack: target, entered: true }
+    }
+
+    /// The target that a client's affinity, or else the method, has for a new connection.
+    fn choose_target(&mut self, flow: &Flow) -> Option<(StackId, Why)> {
+        let Vipa { dvipas, peers, leaving, addresses, workload, weighs, me, now, .. } = self;
+        // I14: a target that can be reached and does not stop.
+        let reachable = |stack: StackId| match peers.get(&stack) {
+            Some(peer) => peer.is_up() && !peer.leaving,
+            None => stack == *me && leaving.is_none(),
+        };
+        let Dvipa { claim, dpt, clients, .. } = dvipas.get_mut(usize::from(flow.dvipa.0))?;
+        let claim = claim.as_ref()?;
+        let list = claim.distribution.as_ref()?;
+        let offer = |stack: StackId| {
+            let said = peers.get(&stack).map_or(&*workload, |peer| &peer.workload);
+            workload::offer(list, *addresses.get(usize::from(stack.0))?, flow.port, said)
+        };
+        let (policy, id) = (workload::policy(&list.method, *weighs), (claim.epoch, claim.incarnation));
+        if list.options.timed_affinity > 0
+            && let Some(target) = clients.target(flow.remote, flow.port, *now)
+            && dpt.is_ready(flow.port, target)
+            && reachable(target)
+            && offer(target).is_some()
+        {
+            dpt.sent(flow.port, target, policy, id, offer);
+            return Some((target, Why::Affinity));
+        }
+        let target = dpt.choose(flow.port, policy, id, offer, reachable)?;
+        Some((target, Why::Method))
     }
 
     /// Whether a candidate target of this owner or of an earlier one is silent.
@@ -329,6 +348,8 @@ impl Vipa {
             return Verdict::Local;
         }
         if segment.opens() {
+            let listens = self.listens(self.dvipa(flow.dvipa).address, flow.port);
+            self.syn_arrived(flow, from, header.epoch, header.interval, listens);
             let dvipa = self.dvipa(flow.dvipa);
             // R11: the router has been replaced and does not know it yet; its successor may have
             // chosen another target.

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use stack::Instant;
 
 use crate::action::DropReason;
+use crate::choice::{Rating, Row};
 use crate::created::Creation;
-use crate::definitions::{Method, Moveable, Ports};
-use crate::dvipa::{Dvipa, PRIMARY};
+use crate::definitions::{Method, Moveable, Ports, Standby};
+use crate::dvipa::{Dvipa, DvipaId, PRIMARY};
 use crate::membership::{Contact, StackId};
 use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
@@ -122,6 +123,55 @@ pub struct DptRow {
     pub active: u32,
     /// Whether new connections go there: it is ready, and in contact.
     pub eligible: bool,
+    /// DISTMETHOD of the list in force.
+    pub method: DistMethod,
+    /// The weight that counts: the workload manager's, divided by what those of all targets have in common, or
+    /// WEIGHT; 1 where the method has none.
+    pub weight: u8,
+    /// Of the workload manager for the system, or for the server, before that; `None`: it gives none.
+    pub raw_weight: Option<u8>,
+    /// Target server responsiveness in percent, `tcsr` x `cer` x `sef`.
+    pub tsr: u8,
+    /// Target connectivity success rate.
+    pub tcsr: u8,
+    /// Connection establishment rate.
+    pub cer: u8,
+    /// Server efficiency fraction.
+    pub sef: u8,
+    /// Abnormal completions of 1,000.
+    pub abnormal: u16,
+    /// Health, 100 is best.
+    pub health: u8,
+    /// Its part with HOTSTANDBY.
+    pub role: Option<StandbyRole>,
+    /// With HOTSTANDBY: it gets the connections now.
+    pub in_use: bool,
+    /// PORT was not written: any server that is bound to the DVIPA counts (z/OS's flag D).
+    pub dynamic_port: bool,
+}
+
+/// DISTMETHOD, in z/OS's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DistMethod {
+    /// BASEWLM (z/OS's flag B).
+    BaseWlm,
+    /// ROUNDROBIN (flag R).
+    RoundRobin,
+    /// SERVERWLM (flag S).
+    ServerWlm,
+    /// WEIGHTEDACTIVE (flag W).
+    WeightedActive,
+    /// HOTSTANDBY.
+    HotStandby,
+}
+
+/// A target's part with HOTSTANDBY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandbyRole {
+    /// PREFERRED.
+    Preferred,
+    /// BACKUP, with its rank.
+    Backup(u8),
 }
 
 /// An entry of the CRT, as VCRT shows it.
@@ -224,6 +274,29 @@ impl Counters {
     }
 }
 
+impl DistMethod {
+    pub(crate) fn of(method: &Method) -> DistMethod {
+        match method {
+            Method::BaseWlm(_) => DistMethod::BaseWlm,
+            Method::RoundRobin => DistMethod::RoundRobin,
+            Method::ServerWlm(_) => DistMethod::ServerWlm,
+            Method::WeightedActive(_) => DistMethod::WeightedActive,
+            Method::HotStandby(_) => DistMethod::HotStandby,
+        }
+    }
+
+    /// Its keyword.
+    pub fn name(self) -> &'static str {
+        match self {
+            DistMethod::BaseWlm => "BASEWLM",
+            DistMethod::RoundRobin => "ROUNDROBIN",
+            DistMethod::ServerWlm => "SERVERWLM",
+            DistMethod::WeightedActive => "WEIGHTEDACTIVE",
+            DistMethod::HotStandby => "HOTSTANDBY",
+        }
+    }
+}
+
 impl Vipa {
     /// All DVIPAs that this stack knows.
     pub fn dvipas(&self) -> Vec<DvipaStatus> {
@@ -317,20 +390,62 @@ impl Vipa {
 
     /// The DPT, by DVIPA, port and target.
     pub fn dpt(&self) -> Vec<DptRow> {
-        let rows = self.dvipas.iter().flat_map(|dvipa| {
-            dvipa.dpt.rows().into_iter().filter(|(port, ..)| dvipa.distributes(*port)).map(|(port, stack, row)| {
-                DptRow {
-                    dvipa: dvipa.address,
-                    port,
-                    target: self.address_of(stack),
-                    ready: row.ready,
-                    total: row.total,
-                    active: row.active,
-                    eligible: row.ready > 0 && self.is_live(stack) && dvipa.has_target(self.address_of(stack)),
-                }
-            })
+        let ports = self.dvipa_ids().flat_map(|id| {
+            let mut ports: Vec<u16> = self.dvipa(id).dpt.rows().into_iter().map(|(port, ..)| port).collect();
+            ports.dedup();
+            ports.into_iter().map(move |port| (id, port))
         });
-        rows.collect()
+        ports.flat_map(|(id, port)| self.dpt_of(id, port)).collect()
+    }
+
+    /// The rows of one port.
+    pub(crate) fn dpt_of(&self, id: DvipaId, port: u16) -> Vec<DptRow> {
+        let dvipa = self.dvipa(id);
+        let Some((list, policy)) = dvipa.distribution().zip(self.policy_of(id)).filter(|_| dvipa.distributes(port))
+        else {
+            return Vec::new();
+        };
+        let offer = |stack: StackId| self.offer_of(id, port, stack);
+        let (rows, in_use) = dvipa.dpt.ratings(port, policy, offer, |stack| self.is_live(stack));
+        let row = |(stack, row, rating): (StackId, Row, Rating)| {
+            let (target, workload) = (self.address_of(stack), self.workload_of(stack));
+            let system = workload.system.map(|weights| match &list.method {
+                Method::BaseWlm(processors) => processors.composite(weights),
+                _ => weights[0],
+            });
+            let server = workload.servers.get(&port).and_then(|server| server.weight);
+            DptRow {
+                dvipa: dvipa.address,
+                port,
+                target,
+                ready: row.ready,
+                total: row.total,
+                active: row.active,
+                eligible: row.ready > 0 && self.is_live(stack) && rating.listed,
+                method: DistMethod::of(&list.method),
+                weight: rating.weight,
+                raw_weight: match &list.method {
+                    Method::ServerWlm(_) => server.or(system),
+                    _ => system,
+                },
+                tsr: row.vitals.tsr(),
+                tcsr: row.vitals.tcsr,
+                cer: row.vitals.cer,
+                sef: row.vitals.sef,
+                abnormal: rating.abnormal,
+                health: rating.health,
+                role: match &list.method {
+                    Method::HotStandby(standby) => standby.rank(target).map(|rank| match rank {
+                        Standby::PREFERRED => StandbyRole::Preferred,
+                        rank => StandbyRole::Backup(rank),
+                    }),
+                    _ => None,
+                },
+                in_use: in_use == Some(stack),
+                dynamic_port: list.ports == Ports::Every,
+            }
+        };
+        rows.into_iter().map(row).collect()
     }
 
     /// The CRT: on a routing stack every connection that it routes, on another one its own.

@@ -54,25 +54,29 @@ impl Vipa {
             && self.crt.get(&flow).is_none()
             && let Some((flow, entry)) = self.crt.evict()
         {
-            self.dvipa_mut(flow.dvipa).left(&flow, &entry);
+            let now = self.now;
+            self.dvipa_mut(flow.dvipa).left(now, &flow, &entry);
             self.counters.evicted += 1;
         }
         let Ok(before) = self.crt.insert(self.now, flow, entry) else {
             self.counters.refused += 1;
             return false;
         };
+        let now = self.now;
         let dvipa = self.dvipa_mut(flow.dvipa);
+        // One that is entered again has a connection all the time.
         dvipa.entered(&flow, &entry);
         if let Some(before) = before {
-            dvipa.left(&flow, &before);
+            dvipa.left(now, &flow, &before);
         }
         true
     }
 
     /// Takes a connection out of the CRT.
     pub(crate) fn take_out(&mut self, flow: &Flow) {
+        let now = self.now;
         if let Some(entry) = self.crt.remove(flow) {
-            self.dvipa_mut(flow.dvipa).left(flow, &entry);
+            self.dvipa_mut(flow.dvipa).left(now, flow, &entry);
         }
     }
 
@@ -82,7 +86,8 @@ impl Vipa {
     pub(crate) fn expire_half_open(&mut self) {
         while let Some((flow, entry)) = self.crt.expire(self.now) {
             if entry.is_half_open() {
-                self.dvipa_mut(flow.dvipa).left(&flow, &entry);
+                let now = self.now;
+                self.dvipa_mut(flow.dvipa).left(now, &flow, &entry);
                 self.counters.expired += 1;
             }
             let message = Message::Ask { connection: self.connection(&flow) };
@@ -135,7 +140,7 @@ impl Vipa {
     }
 
     pub(crate) fn remove_where(&mut self, remove: impl Fn(&Flow, &Entry) -> bool) -> usize {
-        let Vipa { crt, dvipas, local, .. } = self;
+        let Vipa { crt, dvipas, local, now, .. } = self;
         let mut removed = 0;
         let mut own = Vec::new();
         crt.retain(|flow, entry| {
@@ -144,7 +149,7 @@ impl Vipa {
                 removed += 1;
                 own.extend(local.contains_key(flow).then_some(*flow));
                 if let Some(dvipa) = dvipas.get_mut(usize::from(flow.dvipa.0)) {
-                    dvipa.left(flow, entry);
+                    dvipa.left(*now, flow, entry);
                 }
             }
             !gone
@@ -193,8 +198,8 @@ impl Vipa {
     pub(crate) fn report_begun(&mut self, from: StackId, id: DvipaId, epoch: Epoch) {
         let dvipa = self.dvipa_mut(id);
         if dvipa.epoch == epoch && dvipa.standing.collects() {
-            // No events: the report that follows says almost always the same again.
-            dvipa.dpt.clear_ready(from);
+            // The report that follows says almost always the same again.
+            dvipa.dpt.begin_report(from);
             self.next_mark(id, from);
         }
     }
@@ -332,7 +337,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::definitions::{Define, Distribute, Method, Moveable, Ports, Targets};
+    use crate::definitions::{Define, Distribute, Method, Moveable, Options, Ports, Targets};
     use crate::membership::Contact;
     use crate::takeback::Gathering;
 
@@ -350,8 +355,14 @@ mod tests {
         config.peers = vec![[192, 0, 2, 2].into(), [192, 0, 2, 3].into()];
         config.linked = true;
         config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
-        let method = Method::RoundRobin;
-        config.definitions.distributes.push(Distribute { address, method, ports: Ports::Every, targets: Targets::All });
+        let (method, ports, targets) = (Method::RoundRobin, Ports::Every, Targets::All);
+        config.definitions.distributes.push(Distribute {
+            address,
+            method,
+            ports,
+            targets,
+            options: Options::default(),
+        });
         let mut vipa = Vipa::new(config, 1, Instant::ZERO);
         vipa.handle_timeout(Instant::from_millis(300));
         let flow = vipa.flow(&connection()).unwrap();

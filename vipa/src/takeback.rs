@@ -17,7 +17,7 @@
 //! they are (R18). An orderly stop is the same with the best backup as A.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
@@ -154,6 +154,11 @@ impl Vipa {
             return;
         }
         self.sweep(id, stack);
+        let address = self.dvipa(id).address;
+        for port in self.dvipa_mut(id).dpt.end_report(stack) {
+            let (server, stack) = (SocketAddr::new(address, port), self.label_of(stack));
+            self.event(Event::TargetGone { server, stack });
+        }
         if let Some(gathering) = self.gathering(id) {
             gathering.missing.remove(&stack);
             if gathering.awaiting.remove(&stack) {

@@ -13,6 +13,7 @@ use crate::created::Own;
 use crate::crt::{Crt, Flow};
 use crate::dvipa::{Dvipa, DvipaId};
 use crate::event::Event;
+use crate::explain::Decisions;
 use crate::flows::Flows;
 use crate::fragments::Fragments;
 use crate::hold::Hold;
@@ -25,6 +26,7 @@ use crate::status::Counters;
 use crate::takeback::Leaving;
 use crate::wire::control::{Header, Item, items};
 use crate::wire::message::Message;
+use crate::workload::Workload;
 
 /// The VIPA distribution function of one stack.
 ///
@@ -75,7 +77,19 @@ pub struct Vipa {
     pub(crate) created: BTreeMap<IpAddr, Own>,
     pub(crate) deactivated: BTreeSet<IpAddr>,
     pub(crate) quiesced: Quiesced,
+    /// What this stack's workload manager says.
+    pub(crate) workload: Workload,
+    /// Whether that of any stack gives weights.
+    pub(crate) weighs: bool,
     pub(crate) next_audit: Instant,
+    /// Number of the present interval in which answers are measured; never 0.
+    pub(crate) interval: u16,
+    pub(crate) next_measure: Instant,
+    /// Requests that came from a router and are not established yet, with their intervals.
+    pub(crate) pending: HashMap<Flow, u16, FixedState>,
+    /// See [`serving`](Vipa::serving).
+    pub(crate) efficiencies: BTreeMap<(u16, Option<IpAddr>), u8>,
+    pub(crate) decisions: Decisions,
     pub(crate) seed: u64,
     pub(crate) exit: Option<IpAddr>,
     deadline: Option<Instant>,
@@ -112,6 +126,7 @@ impl Vipa {
             crt: Crt::new(seed, limits.crt, limits.half_open, config.timing.half_open),
             by_address: HashMap::with_hasher(hasher.clone()),
             local: Flows::new(seed),
+            pending: HashMap::with_hasher(hasher.clone()),
             entered: HashMap::with_hasher(hasher),
             listeners: BTreeMap::new(),
             hold: Hold::default(),
@@ -135,7 +150,13 @@ impl Vipa {
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
             quiesced: Quiesced::default(),
+            workload: Workload::default(),
+            weighs: false,
             next_audit: now + config.timing.audit,
+            interval: 1,
+            next_measure: now + config.timing.measure,
+            efficiencies: BTreeMap::new(),
+            decisions: Decisions::new(config.limits.decisions),
             seed,
             exit: None,
             deadline: None,
@@ -260,6 +281,7 @@ impl Vipa {
         self.expire_fragments();
         self.come_to();
         self.audit();
+        self.measure();
     }
 
     /// When [`handle_timeout`](Vipa::handle_timeout) wants to be called. Right once all actions
@@ -280,6 +302,7 @@ impl Vipa {
             self.hold.next_deadline(),
             self.fragments.next_deadline(),
             Some(self.next_audit),
+            Some(self.next_measure),
         ];
         sessions.chain(others.into_iter().flatten()).min()
     }
@@ -352,7 +375,7 @@ impl Vipa {
             }
             Message::Primary { dvipa, primary } => {
                 if let Some(id) = self.learn(dvipa) {
-                    self.dvipa_mut(id).learn_primary(primary);
+                    self.dvipa_mut(id).hear_primary(primary);
                 }
             }
             Message::Claim { dvipa, claim } => {
@@ -390,6 +413,16 @@ impl Vipa {
             Message::Audit { dvipa, epoch, tally, servers } => {
                 self.about(dvipa, |vipa, id| vipa.hear_audit(from, id, epoch, tally, servers));
             }
+            Message::Affinity { dvipa, epoch, client, port, left } => {
+                self.about(dvipa, |vipa, id| vipa.hear_affinity(from, id, epoch, (client, port), left));
+            }
+            Message::Measure { dvipa, epoch, interval } => {
+                self.about(dvipa, |vipa, id| vipa.hear_measure(from, id, epoch, interval));
+            }
+            Message::Measured { dvipa, epoch, interval, servers } => {
+                self.about(dvipa, |vipa, id| vipa.hear_measured(from, id, epoch, interval, &servers));
+            }
+            Message::Workload { workload } => self.hear_workload(from, workload),
             Message::Gone => {
                 if let Some(life) = self.peers.get(&from).and_then(|peer| peer.announced) {
                     self.gone(from, life);

@@ -2,6 +2,7 @@
 
 mod capture;
 mod client;
+mod explain;
 mod operator;
 mod show;
 mod up;
@@ -156,6 +157,21 @@ enum Command {
     ///           vary MVS2 TCPIP,,SYSPLEX,{QUIESCE|RESUME},{PORT=n[,JOBNAME=j]|JOBNAME=j|TARGET}
     #[command(verbatim_doc_comment)]
     Vary(operator::Command),
+    /// Say why connections went where they went: one client's, or the latest
+    ///
+    /// Examples: explain 198.51.100.1:40000
+    ///           explain --last 20
+    #[command(verbatim_doc_comment)]
+    Explain(explain::Explain),
+    /// Set a weight by hand, over what the profile's workload manager says
+    ///
+    /// On z/OS WLM alone weighs; this command is this lab's own.
+    ///
+    /// Examples: weight MVS2 20
+    ///           weight MVS2 --port 80 --health 0
+    ///           weight MVS2 --reset
+    #[command(verbatim_doc_comment)]
+    Weight(explain::Weight),
     /// Capture packets of images as pcapng, XCF readable
     ///
     /// Examples: capture --write takeover.pcapng
@@ -354,6 +370,8 @@ async fn talk(command: Command) -> Result<()> {
         Command::Netstat(netstat) => operator::netstat(netstat).await,
         Command::Display(display) => operator::display(display).await,
         Command::Vary(vary) => operator::vary(vary).await,
+        Command::Explain(arguments) => explain::explain(arguments).await,
+        Command::Weight(arguments) => explain::weight(arguments).await,
         Command::Capture(arguments) => capture::capture(arguments).await,
         Command::Check { profile } => {
             let (cluster, warnings) = profile::examine(&profile)?;

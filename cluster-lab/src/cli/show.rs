@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 
 use crate::control::{AppStatus, ImageState, Status};
+use crate::explain::ExplainedConnection;
 use crate::netstat::Report;
 use crate::profile::ProfileError;
 
@@ -57,6 +58,16 @@ pub(super) fn apps(apps: &[AppStatus], as_json: bool) -> Result<()> {
         text += &format!("{:<12} {state:<10} {:<22} {}\n", app.name, app.listens, app.kind);
     }
     print(&text)
+}
+
+pub(super) fn explained(connections: &[ExplainedConnection], as_json: bool) -> Result<()> {
+    if as_json {
+        return json(&connections);
+    }
+    match connections {
+        [] => print("No image has decided about a connection yet.\n"),
+        all => print(&all.iter().map(ExplainedConnection::to_string).collect::<Vec<_>>().join("\n")),
+    }
 }
 
 pub(super) fn status(status: &Status, as_json: bool) -> Result<()> {

@@ -10,6 +10,7 @@ mod shared;
 pub mod socket;
 mod tap;
 mod watch;
+mod weigh;
 mod xcf;
 
 use std::collections::HashMap;
@@ -25,11 +26,13 @@ use tokio::sync::mpsc;
 
 use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
+use crate::explain::ExplainedConnection;
 use crate::network;
 use announce::Announcer;
 use applications::Applications;
 use node::{NetworkLink, Node, Plan, Story};
 use vipa::messages::PROCESSING;
+use weigh::Weigher;
 use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
 
 pub(crate) use node::{set_exit, tell};
@@ -74,6 +77,7 @@ struct Running {
     apps: Applications,
     definitions: vipa::Definitions,
     incarnation: u64,
+    weigher: Weigher,
 }
 
 /// The images of this process.
@@ -191,7 +195,9 @@ impl Host {
         captures.into_iter().for_each(|socket| node.capture(socket));
         let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
         apps.start_all()?;
-        self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation });
+        let weigher =
+            Weigher::start(node.shared().clone(), cluster.workload.manager(name), cluster.timing.apply().measure);
+        self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation, weigher });
         Ok(())
     }
 
@@ -216,6 +222,16 @@ impl Host {
             Question::StopApp(app) => {
                 running.apps.stop(&app)?;
                 Answer::Done
+            }
+            Question::Weigh(change) => {
+                running.weigher.set(change);
+                Answer::Done
+            }
+            Question::Explain(client) => {
+                let explained = running.node.shared().lock().vipa.explain(client);
+                let name = |xcf| self.start.cluster.image_at(xcf).map_or_else(|| xcf.to_string(), |at| at.name.clone());
+                let own = |one| ExplainedConnection::new(image, one, &name);
+                Answer::Explain(explained.into_iter().map(own).collect())
             }
             Question::Capture(path) => {
                 running.node.capture(path);

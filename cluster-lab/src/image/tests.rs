@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use vipa::{Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Targets};
+use vipa::{Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Targets};
 
 use super::node::{NetworkLink, Node, Plan};
 use super::socket::{TcpListener, TcpStream};
@@ -47,6 +47,7 @@ async fn a_target_without_a_link_serves(max_super: u16) {
             method: Method::RoundRobin,
             ports: Ports::List(vec![PortRange { first: 7, last: 7 }]),
             targets: Targets::All,
+            options: Options::default(),
         }],
     };
     // The client is an image that knows no cluster.

@@ -50,6 +50,20 @@ pub struct DistributeRow {
     pub method: String,
     /// WEIGHT of each destination, where the method goes by it.
     pub weights: Vec<u8>,
+    /// Of HOTSTANDBY.
+    pub standby: Option<StandbyRow>,
+    pub sysplex_ports: bool,
+    /// In seconds; 0: none.
+    pub timed_affinity: u16,
+    pub optlocal: Option<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandbyRow {
+    /// Of each destination; 255 for PREFERRED.
+    pub ranks: Vec<u8>,
+    pub auto_switch_back: bool,
+    pub health_switch: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +92,12 @@ pub struct DestinationRow {
     pub total: u64,
     pub active: u64,
     pub method: String,
-    /// WEIGHT, or the workload manager's.
+    /// With HOTSTANDBY: Preferred or Backup.
+    pub server: Option<String>,
+    /// The one that counts: WEIGHT, or the workload manager's, normalised.
     pub weight: u32,
+    /// The workload manager's own.
+    pub raw_weight: Option<u8>,
     /// In words; the short report shows their letters.
     pub flags: Vec<Flag>,
     /// How well the target answers, as it was measured.
@@ -96,6 +114,10 @@ pub enum Flag {
     Roundrobin,
     WeightedActive,
     HotStandby,
+    /// With HOTSTANDBY: it gets the connections.
+    Active,
+    /// With HOTSTANDBY: it gets none now.
+    Backup,
     /// Nothing new goes there.
     Inactive,
 }

@@ -8,7 +8,8 @@ use vipa::messages::ALREADY_HOME;
 use vipa::statements::{Places, Position, StatementError};
 
 use super::load::{Placed, Source, offset};
-use super::{Image, Network, ProfileError};
+use super::{Image, Network, ProfileError, TimingOverrides};
+use crate::workload::Plan;
 
 pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
     if images.is_empty() {
@@ -16,6 +17,28 @@ pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed
     }
     names_and_addresses(source, network, images);
     dvipas(source, network, images);
+}
+
+/// A script names images of the cluster, and says what weights can be.
+pub(super) fn workload(source: &mut Source<'_>, plan: &Plan, images: &[Placed]) {
+    let Plan::scripted(steps) = plan else { return };
+    for step in steps {
+        // Where the image has its own entry is not where the script names it.
+        let at = source.find_last(&step.image);
+        if !images.iter().any(|placed| placed.image.name.eq_ignore_ascii_case(&step.image)) {
+            source.error(at, format!("'{}' in the workload script is no image of this cluster", step.image));
+        }
+        if let Some(mistake) = step.mistake() {
+            source.error(at, format!("workload script, {} at {}: {mistake}", step.image, step.at));
+        }
+    }
+}
+
+/// Nothing can be measured in no time.
+pub(super) fn timing(source: &mut Source<'_>, timing: &TimingOverrides) {
+    if timing.measure.is_some_and(|millis| millis < 10) {
+        source.error((1, 1), "timing, measure: expected at least 10 milliseconds");
+    }
 }
 
 fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Placed]) {

@@ -87,6 +87,11 @@ impl Source<'_> {
         found.map_or_else(|| self.find(value, 0), |at| self.position(start + at + 1))
     }
 
+    /// Where the string `value` stands last, at its first letter.
+    pub fn find_last(&self, value: &str) -> (u32, u32) {
+        self.text.rfind(&format!("\"{value}\"")).map_or((1, 1), |at| self.position(at + 1))
+    }
+
     pub fn error(&mut self, at: (u32, u32), message: impl Into<String>) {
         self.errors.push(ProfileError { file: self.file.to_owned(), at, message: message.into() });
     }
@@ -152,14 +157,25 @@ fn read_with_warnings(file: &str, text: &str, folder: &Path) -> Result<(Cluster,
         return Err(ProfileErrors(source.errors));
     };
     check::check(&mut source, &network, &images);
+    check::workload(&mut source, &raw.workload, &images);
+    check::timing(&mut source, &raw.timing);
     if !source.errors.is_empty() {
         source.errors.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         return Err(ProfileErrors(source.errors));
     }
     let warnings = lint::lint(&source, &names, &images);
     let images = images.into_iter().map(|placed| placed.image).collect();
-    let (name, timing, xcf_memory) = (raw.name, raw.timing, raw.xcf_memory);
-    Ok((Cluster { name, network, names, images, timing, xcf_key, xcf_memory }, warnings))
+    let cluster = Cluster {
+        name: raw.name,
+        network,
+        names,
+        images,
+        timing: raw.timing,
+        workload: raw.workload,
+        xcf_key,
+        xcf_memory: raw.xcf_memory,
+    };
+    Ok((cluster, warnings))
 }
 
 fn network(source: &mut Source<'_>, raw: &raw::Network) -> Option<Network> {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::key::ClusterKey;
 use crate::tcpip::{self, Settings};
+use crate::workload;
 use serde::{Deserialize, Serialize};
 use vipa::Timing;
 use vipa::definitions::Definitions;
@@ -45,6 +46,8 @@ pub struct Cluster {
     pub images: Vec<Image>,
     /// Intervals, where the profile changes them.
     pub timing: TimingOverrides,
+    /// What weighs images and servers.
+    pub workload: workload::Plan,
     /// The cluster's key, if it has a file of its own. It travels in [`Start`](crate::control::Start).
     #[serde(skip)]
     pub xcf_key: Option<ClusterKey>,
@@ -189,6 +192,8 @@ pub struct TimingOverrides {
     pub rebuild_wait: Option<u64>,
     /// How long a former router goes on forwarding.
     pub grace: Option<u64>,
+    /// How long it is measured how servers answer, and how often images are weighed.
+    pub measure: Option<u64>,
 }
 
 impl TimingOverrides {
@@ -200,12 +205,13 @@ impl TimingOverrides {
                 *field = Duration::from_millis(millis);
             }
         };
-        let TimingOverrides { heartbeat, silence, discovery, rebuild_wait, grace } = *self;
+        let TimingOverrides { heartbeat, silence, discovery, rebuild_wait, grace, measure } = *self;
         set(&mut timing.heartbeat, heartbeat);
         set(&mut timing.silence, silence);
         set(&mut timing.discovery, discovery);
         set(&mut timing.rebuild_wait, rebuild_wait);
         set(&mut timing.grace, grace);
+        set(&mut timing.measure, measure);
         timing
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Cluster {
     pub images: Vec<Image>,
     #[serde(default)]
     pub timing: TimingOverrides,
+    #[serde(default)]
+    pub workload: crate::workload::Plan,
     /// TCP/IP statements of every image.
     #[serde(default)]
     pub tcpip: Option<String>,

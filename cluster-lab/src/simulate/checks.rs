@@ -54,6 +54,33 @@ impl World {
         }
     }
 
+    /// TIMEDAFFINITY: an owner's affinities count the connections that its CRT has, and every client that has one has an
+    /// affinity.
+    fn check_affinities(&mut self, index: usize, dvipa: IpAddr) {
+        let Some(image) = self.sites[index].image.as_ref().filter(|_| !self.plan.is_crowded()) else { return };
+        let mut counts: BTreeMap<_, u32> = BTreeMap::new();
+        for row in image.vipa.crt().iter().filter(|row| row.dvipa == dvipa && row.port == layout::PORT) {
+            *counts.entry((row.remote, row.target)).or_default() += 1;
+        }
+        let known: BTreeMap<IpAddr, (IpAddr, u32)> = (image.vipa.affinities().into_iter())
+            .filter(|known| known.0 == dvipa)
+            .map(|(_, _, client, target, connections)| (client, (target, connections)))
+            .collect();
+        let clients: BTreeSet<IpAddr> = counts.keys().map(|(client, _)| *client).collect();
+        let wrong = match self.plan.affinity {
+            false => (!known.is_empty()).then(|| format!("{known:?}")),
+            true => {
+                let missing = clients.iter().find(|client| !known.contains_key(client));
+                let count = |client, target| counts.get(&(client, target)).copied().unwrap_or(0);
+                let off = known.iter().find(|(client, (target, known))| *known != count(**client, *target));
+                missing.map(|client| format!("{client} has none")).or_else(|| off.map(|off| format!("{off:?}")))
+            }
+        };
+        if let Some(wrong) = wrong {
+            self.observer.violated("I21", format!("affinities of {dvipa} at MVS{}: {wrong}, {counts:?}", index + 1));
+        }
+    }
+
     /// R2, I9: an owner that has all reports knows what was held when it claimed.
     pub fn check_complete(&mut self, index: usize, dvipa: IpAddr, reported: bool) {
         if !reported {
@@ -169,6 +196,7 @@ impl World {
             return self.observer.violated("I5", format!("{dvipa} is MVS{}'s", expected + 1));
         }
         self.check_tables(expected, dvipa);
+        self.check_affinities(expected, dvipa);
         let Some(image) = &self.sites[expected].image else { return };
         let crt = image.vipa.crt();
         // What there was no room for, in the CRT or among what is to be asked about, an audit repairs:

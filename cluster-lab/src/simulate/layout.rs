@@ -6,12 +6,15 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights};
+use vipa::{
+    Backup, Crossover, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Range, Standby,
+    Targets, Weights,
+};
 
-use super::plan::Plan;
+use super::plan::{Plan, Spread};
 
 /// Port of the distributed servers.
-const PORT: u16 = 60;
+pub(super) const PORT: u16 = 60;
 
 pub(super) fn dva() -> IpAddr {
     IpAddr::from([203, 0, 113, 1])
@@ -70,9 +73,21 @@ impl Layout {
     }
 
     fn distribute(&self, address: IpAddr, targets: Targets, plan: &Plan) -> Distribute {
-        let weights = || Weights((0..self.images).map(|index| (xcf(index), 1 + index as u8 * 7)).collect());
-        let method = if plan.weighted { Method::WeightedActive(weights()) } else { Method::RoundRobin };
-        Distribute { address, method, ports: Ports::List(vec![PortRange { first: PORT, last: PORT }]), targets }
+        let by_image = |value: fn(u8) -> u8| (0..self.images).map(|index| (xcf(index), value(index as u8))).collect();
+        let method = match plan.spread {
+            Spread::RoundRobin => Method::RoundRobin,
+            Spread::BaseWlm => Method::default(),
+            Spread::ServerWlm => Method::ServerWlm(Crossover::default()),
+            Spread::WeightedActive => Method::WeightedActive(Weights(by_image(|index| 1 + index * 7))),
+            // The second is preferred: it is a target of both, whoever routes.
+            Spread::HotStandby { switch_back } => {
+                let ranks = by_image(|index| if index == 1 { Standby::PREFERRED } else { 10 + index });
+                Method::HotStandby(Standby { ranks, switch_back, health_switch: true })
+            }
+        };
+        let ports = Ports::List(vec![PortRange { first: PORT, last: PORT }]);
+        let timed_affinity = if plan.affinity { 2 } else { 0 };
+        Distribute { address, method, ports, targets, options: Options { timed_affinity, ..Options::default() } }
     }
 
     pub fn definitions(&self, index: usize, plan: &Plan) -> Definitions {

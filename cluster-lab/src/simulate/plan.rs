@@ -73,6 +73,7 @@ pub(super) enum What {
     Reactivate,
     Quiesce,
     ResumeTarget,
+    Weigh,
     LeaveGroup,
     JoinGroup,
     Bind,
@@ -95,7 +96,7 @@ pub(super) enum What {
 }
 
 impl What {
-    pub const ALL: [What; 37] = [
+    pub const ALL: [What; 38] = [
         What::Kill,
         What::KillAtWork,
         What::OrderlyStop,
@@ -114,6 +115,7 @@ impl What {
         What::Reactivate,
         What::Quiesce,
         What::ResumeTarget,
+        What::Weigh,
         What::LeaveGroup,
         What::JoinGroup,
         What::Bind,
@@ -146,6 +148,7 @@ impl What {
             What::JoinGroup | What::Reactivate | What::ResumeTarget | What::Outbound | What::HalfClose => 8,
             What::IcmpError | What::OrderlyStop | What::CutOneWay | What::Bind | What::Abort | What::Late => 5,
             What::Profile | What::Deactivate | What::Quiesce | What::ConnectNowhere | What::Unbind | What::Ping => 3,
+            What::Weigh => 5,
             What::LeaveGroup | What::Reload | What::SynFlood | What::Spoil | What::ClockStep | What::TwoBinds => 2,
         }
     }
@@ -179,6 +182,27 @@ impl fmt::Display for Step {
     }
 }
 
+/// A distribution method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spread {
+    RoundRobin,
+    BaseWlm,
+    ServerWlm,
+    WeightedActive,
+    HotStandby { switch_back: bool },
+}
+
+impl Spread {
+    const ALL: [Spread; 6] = [
+        Spread::RoundRobin,
+        Spread::BaseWlm,
+        Spread::ServerWlm,
+        Spread::WeightedActive,
+        Spread::HotStandby { switch_back: true },
+        Spread::HotStandby { switch_back: false },
+    ];
+}
+
 /// A run, whole.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -198,7 +222,10 @@ pub(super) struct Plan {
     pub crt: usize,
     /// The DVIPAs are MOVEable WHENIDLE.
     pub when_idle: bool,
-    pub weighted: bool,
+    /// How connections are spread.
+    pub spread: Spread,
+    /// Clients keep their targets for a while (TIMEDAFFINITY).
+    pub affinity: bool,
     pub steps: Vec<Step>,
 }
 
@@ -255,7 +282,8 @@ impl Plan {
             stale: random.percent(25),
             crt: if random.percent(10) { 16 } else { 4096 },
             when_idle: random.percent(10),
-            weighted: random.percent(25),
+            spread: Spread::ALL[random.below(Spread::ALL.len() as u64) as usize],
+            affinity: random.percent(10),
             steps,
         }
     }

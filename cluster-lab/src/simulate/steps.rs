@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use stack::wire::ip::{Header, emit, protocol};
-use vipa::{Quiesce, Targets};
+use vipa::{Quiesce, ServerLoad, Targets, Workload};
 
 use super::client::{SERVER, Session};
 use super::layout::{self, dva, dvb, moving};
@@ -114,6 +114,17 @@ impl World {
                     self.ready_again(index);
                 }
                 did
+            }
+            What::Weigh => {
+                let weight = |random: u64| Some((random % 20) as u8);
+                let load = ServerLoad {
+                    weight: weight(step.other >> 8),
+                    abnormal: if step.which & 0x700 == 0 { 1000 } else { 0 },
+                    health: 100,
+                };
+                let system = weight(step.other).map(|weight| [weight, 0, 0]).filter(|_| step.other & 0x10_0000 != 0);
+                let workload = Workload { system, servers: [(60, load)].into() };
+                self.on(index, |image, now| image.vipa.set_workload(now, workload)).is_some()
             }
             What::LeaveGroup => {
                 self.observer.upset(self.now);

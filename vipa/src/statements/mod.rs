@@ -12,7 +12,9 @@ use std::net::IpAddr;
 pub use lexer::{Position, Word, matches, words};
 use thiserror::Error;
 
-use crate::definitions::{Definitions, Method, Moveable, Ports, Targets};
+use crate::definitions::{
+    Crossover, Definitions, Distribute, Method, Moveable, Options, Ports, Processors, Standby, Targets,
+};
 
 /// What is wrong in a profile, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -98,36 +100,63 @@ impl fmt::Display for Definitions {
             let how = if range.disruptive { "DISRUPTIVE" } else { "NONDISRUPTIVE" };
             writeln!(f, "  VIPARANGE MOVEABLE {how} {}", placed(range.address, range.prefix))?;
         }
-        for distribute in &self.distributes {
-            write!(f, "  VIPADISTRIBUTE")?;
-            if let Method::WeightedActive(_) = distribute.method {
-                write!(f, " DISTMETHOD WEIGHTEDACTIVE")?;
-            }
-            write!(f, " {}", distribute.address)?;
-            if let Ports::List(ranges) = &distribute.ports {
-                write!(f, " PORT")?;
-                for range in ranges {
-                    match range.first == range.last {
-                        true => write!(f, " {}", range.first)?,
-                        false => write!(f, " {}-{}", range.first, range.last)?,
-                    }
-                }
-            }
-            write!(f, " DESTIP")?;
-            match &distribute.targets {
-                Targets::All => write!(f, " ALL")?,
-                Targets::List(list) => list.iter().try_for_each(|target| {
-                    write!(f, " {target}")?;
-                    match &distribute.method {
-                        Method::WeightedActive(weights) => write!(f, " WEIGHT {}", weights.of(*target)),
-                        Method::RoundRobin => Ok(()),
-                    }
-                })?,
-            }
-            writeln!(f)?;
-        }
+        self.distributes.iter().try_for_each(|distribute| write_distribute(f, distribute))?;
         writeln!(f, "ENDVIPADYNAMIC")
     }
+}
+
+fn write_distribute(f: &mut fmt::Formatter<'_>, distribute: &Distribute) -> fmt::Result {
+    let Distribute { address, method, ports, targets, options } = distribute;
+    write!(f, "  VIPADISTRIBUTE DISTMETHOD {}", method.name())?;
+    match method {
+        Method::BaseWlm(Processors { cp, zaap, ziip }) if *method != Method::default() => {
+            write!(f, " PROCTYPE CP {cp} ZAAP {zaap} ZIIP {ziip}")?;
+        }
+        Method::ServerWlm(Crossover { zaap, ziip, importance }) => {
+            write!(f, " PROCXCOST ZAAP {zaap} ZIIP {ziip} ILWEIGHTING {importance}")?;
+        }
+        Method::HotStandby(Standby { switch_back, health_switch, .. }) => {
+            let no = |on: &bool| if *on { "" } else { "NO" };
+            write!(f, " {}AUTOSWITCHBACK {}HEALTHSWITCH", no(switch_back), no(health_switch))?;
+        }
+        Method::BaseWlm(_) | Method::RoundRobin | Method::WeightedActive(_) => {}
+    }
+    let Options { sysplex_ports, optlocal, timed_affinity } = options;
+    if *sysplex_ports {
+        write!(f, " SYSPLEXPORTS")?;
+    }
+    if let Some(value) = optlocal {
+        write!(f, " OPTLOCAL {value}")?;
+    }
+    if *timed_affinity > 0 {
+        write!(f, " TIMEDAFFINITY {timed_affinity}")?;
+    }
+    write!(f, " {address}")?;
+    if let Ports::List(ranges) = ports {
+        write!(f, " PORT")?;
+        for range in ranges {
+            match range.first == range.last {
+                true => write!(f, " {}", range.first)?,
+                false => write!(f, " {}-{}", range.first, range.last)?,
+            }
+        }
+    }
+    write!(f, " DESTIP")?;
+    match targets {
+        Targets::All => write!(f, " ALL")?,
+        Targets::List(list) => list.iter().try_for_each(|target| {
+            write!(f, " {target}")?;
+            match method {
+                Method::WeightedActive(weights) => write!(f, " WEIGHT {}", weights.of(*target)),
+                Method::HotStandby(standby) => match standby.rank(*target) {
+                    Some(Standby::PREFERRED) => write!(f, " PREFERRED"),
+                    rank => write!(f, " BACKUP {}", rank.unwrap_or(Standby::BACKUP)),
+                },
+                Method::BaseWlm(_) | Method::RoundRobin | Method::ServerWlm(_) => Ok(()),
+            }
+        })?,
+    }
+    writeln!(f)
 }
 
 #[cfg(test)]

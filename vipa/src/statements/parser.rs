@@ -1,19 +1,15 @@
 //! The parser. It goes on after an error where that makes sense, to find the next one too.
 
 mod addresses;
+mod distribute;
 mod elsewhere;
 
 use std::net::IpAddr;
 
 use super::lexer::{Position, Word, matches, words};
 use super::{Places, StatementError};
-use crate::definitions::{
-    Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Range, Targets, Weights,
-};
+use crate::definitions::{Backup, Define, Definitions, Distribute, Moveable, Range};
 
-/// Limits of z/OS.
-const MAX_PORTS: usize = 64;
-const MAX_TARGETS: usize = 32;
 /// DVIPAs of one stack.
 const MAX_DVIPAS: usize = 1024;
 /// VIPARANGE statements of one stack: V2R1's limit, as the one for DVIPAs.
@@ -37,6 +33,7 @@ pub(super) fn parse(
         end,
         symbol,
         interfaces: Vec::new(),
+        distributed: known.distributes.clone(),
         known: known.clone(),
         definitions: Definitions::default(),
         places: Places::default(),
@@ -62,8 +59,10 @@ struct Parser<'a> {
     symbol: &'a dyn Fn(&str) -> Option<IpAddr>,
     /// IPv6 interface names of this text: z/OS lets other statements name a DVIPA by its interface.
     interfaces: Vec<(&'a str, IpAddr)>,
-    /// What is in force already (OBEYFILE).
+    /// What is in force already (OBEYFILE), less what the text takes away.
     known: Definitions,
+    /// What was distributed before the text.
+    distributed: Vec<Distribute>,
     /// What the text says.
     definitions: Definitions,
     places: Places,
@@ -289,120 +288,6 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `DISTMethod {ROUNDROBIN | WEIGHTEDActive}`, if it is there.
-    fn method(&mut self, statement: Word<'_>) -> Result<Method, Abandon> {
-        if self.take_keyword("DISTMethod").is_none() {
-            return Ok(Method::RoundRobin);
-        }
-        let word = self.expect(statement, "a distribution method")?;
-        if matches(word.text, "WEIGHTEDActive") {
-            return Ok(Method::WeightedActive(Weights::default()));
-        }
-        if !matches(word.text, "ROUNDROBIN") {
-            let text = word.text;
-            let expected = "expected ROUNDROBIN or WEIGHTEDACTIVE";
-            self.error(word.at, format!("distribution method '{text}' is not supported here: {expected}"));
-        }
-        Ok(Method::RoundRobin)
-    }
-
-    /// The DESTIP list: XCF addresses, each with its WEIGHT if it has one.
-    fn targets(&mut self, statement: Word<'_>, method: &mut Method) -> Result<(Targets, Vec<Position>), Abandon> {
-        if self.take_keyword("ALL").is_some() {
-            return Ok((Targets::All, Vec::new()));
-        }
-        let (mut list, mut places) = (Vec::new(), Vec::new());
-        let mut word = self.expect(statement, "an XCF address")?;
-        loop {
-            let target = self.address(word);
-            if let Some(keyword) = self.take_keyword("WEIGHT") {
-                let weight = self.expect(statement, "a weight")?;
-                match (weight.text.parse(), &mut *method, target) {
-                    (Ok(number @ 1..=99), Method::WeightedActive(Weights(weights)), Some(target)) => {
-                        weights.insert(target, number);
-                    }
-                    (Ok(1..=99), Method::RoundRobin, _) => {
-                        self.error(keyword.at, "WEIGHT without DISTMETHOD WEIGHTEDACTIVE means nothing");
-                    }
-                    (Ok(1..=99), Method::WeightedActive(_), None) => {}
-                    _ => self.error(weight.at, format!("weight '{}': expected a number from 1 to 99", weight.text)),
-                }
-            }
-            if let Some(target) = target {
-                list.push(target);
-                places.push(word.at);
-            }
-            match self.take() {
-                Some(next) => word = next,
-                None => break,
-            }
-        }
-        if let Method::WeightedActive(Weights(weights)) = method {
-            for target in &list {
-                weights.entry(*target).or_insert(Weights::DEFAULT);
-            }
-        }
-        Ok((Targets::List(list), places))
-    }
-
-    /// D3.
-    fn distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
-        if self.take_keyword("DELEte").is_some() {
-            return self.delete_distribute(statement);
-        }
-        self.take_keyword("DEFINE");
-        let mut method = self.method(statement)?;
-        let word = self.expect(statement, "a DVIPA")?;
-        let (address, at) = (self.address(word), word.at);
-        let ports = if self.take_keyword("PORT").is_some() { self.ports(statement)? } else { Ports::Every };
-        let word = self.expect(statement, "PORT or DESTIP")?;
-        if !matches(word.text, "DESTIP") {
-            self.error(word.at, format!("'{}' in VIPADISTRIBUTE: expected PORT or DESTIP", word.text));
-            return Err(Abandon);
-        }
-        let (targets, places) = self.targets(statement, &mut method)?;
-        if let Some(at) = places.get(MAX_TARGETS) {
-            self.error(*at, format!("more than {MAX_TARGETS} DESTIP addresses"));
-        }
-        if let Some(word) = self.take() {
-            self.error(word.at, format!("'{}' after DESTIP ALL: expected the end of the statement", word.text));
-        }
-        if let Some(address) = address {
-            // OBEYFILE: the new list takes the place of the one in force.
-            self.known.distributes.retain(|known| known.address != address);
-            self.definitions.distributes.push(Distribute { address, method, ports, targets });
-            self.places.distributes.push((at, places));
-        }
-        Ok(())
-    }
-
-    fn ports(&mut self, statement: Word<'_>) -> Result<Ports, Abandon> {
-        let mut ranges = Vec::new();
-        let mut count = 0;
-        while let Some(word) = self.peek().filter(|word| !matches(word.text, "DESTIP")) {
-            self.next += 1;
-            let (first, last) = word.text.split_once('-').unwrap_or((word.text, word.text));
-            let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
-            match (port(first), port(last)) {
-                (Some(first), Some(last)) if first <= last => {
-                    count += usize::from(last - first) + 1;
-                    ranges.push(PortRange { first, last });
-                }
-                _ => self.error(word.at, format!("port '{}': expected a number from 1 to 65535, or DESTIP", word.text)),
-            }
-            if count > MAX_PORTS {
-                self.error(word.at, format!("more than {MAX_PORTS} ports"));
-                return Err(Abandon);
-            }
-        }
-        if ranges.is_empty() && self.errors.is_empty() {
-            let word = self.expect(statement, "a port")?;
-            self.error(word.at, format!("'{}' after PORT: expected a number from 1 to 65535", word.text));
-            return Err(Abandon);
-        }
-        Ok(Ports::List(ranges))
-    }
-
     /// Whether a definition says something new: what is in force already is passed over, and what
     /// contradicts it is a mistake.
     fn is_news(&mut self, address: IpAddr, at: Position, same: bool) -> bool {
@@ -427,18 +312,6 @@ impl<'a> Parser<'a> {
             retain(&mut definitions.backups, &mut places.backups, |backup| backup.address != address);
             retain(&mut definitions.distributes, &mut places.distributes, |one| one.address != address);
         }
-        Ok(())
-    }
-
-    /// VIPADISTribute DELEte: the DVIPA is not distributed any more. What follows it is not needed.
-    fn delete_distribute(&mut self, statement: Word<'_>) -> Result<(), Abandon> {
-        let word = self.expect(statement, "a DVIPA")?;
-        while self.take().is_some() {}
-        let Some(address) = self.address(word) else { return Ok(()) };
-        if !self.known.distributes.iter().any(|known| known.address == address) {
-            self.error(word.at, format!("{address} is not distributed by this stack: nothing to delete"));
-        }
-        self.known.distributes.retain(|known| known.address != address);
         Ok(())
     }
 

@@ -37,7 +37,13 @@ fn the_block_of_figure_4_is_understood() {
     let ports = Ports::List(vec![PortRange { first: 60, last: 60 }]);
     assert_eq!(
         definitions.distributes,
-        [Distribute { address: dva1, method: Method::RoundRobin, ports, targets: Targets::List(targets) }]
+        [Distribute {
+            address: dva1,
+            method: Method::default(),
+            ports,
+            targets: Targets::List(targets),
+            options: Options::default(),
+        }]
     );
 }
 
@@ -143,6 +149,42 @@ fn mistakes_are_found_where_they_are() {
             "WEIGHT without",
         ),
         (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DISTM TARGCONTROLLED DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            16,
+            "expected BASEWLM",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST TIMEDAFF 10000 DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            19,
+            "from 0 to 9999",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST OPTLOCAL 17 DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            19,
+            "from 0 to 16",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DISTM SERVERWLM ILWEIGHTING 4 DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            38,
+            "from 0 to 3",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST PROCXCOST ZAAP 5 DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            10,
+            "without DISTMETHOD SERVERWLM",
+        ),
+        (
+            "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST PROCTYPE CP 0 DVA1 DESTIP ALL ENDVIPADYNAMIC",
+            2,
+            10,
+            "with a number above 0",
+        ),
+        (
             "VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1\nVIPADIST DISTM WEIGHTEDA DVA1 PORT 60 DESTIP DVB1 WEIGHT 100 ENDVIPADYNAMIC",
             2,
             58,
@@ -230,6 +272,75 @@ fn the_most_specific_range_wins() {
     assert_eq!(of("11.1.1.9"), None);
 }
 
+/// HOTSTANDBY has one PREFERRED target and its BACKUPs, and what is its own stands nowhere else.
+#[test]
+fn hot_standby_has_its_rules() {
+    let read = |statement: &str| {
+        self::read(&format!("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1 VIPADIST {statement} ENDVIPADYNAMIC"))
+    };
+    let many: String = (1..=32).map(|host| format!(" 192.0.3.{host} BACKUP")).collect();
+    for (statement, ids) in [
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 BACKUP XCF2 BACKUP 5", vec!["EZZ0827I"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED XCF2 PREFERRED 192.0.2.3 BACKUP", vec!["EZZ0827I"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED", vec!["EZZ0829I"]),
+        (&format!("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED{many}"), vec!["EZZ0829I", "more than 32"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP ALL", vec!["EZZ0165I"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED XCF1 BACKUP", vec!["EZZ0830I"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED XCF2", vec!["XCF", "EZZ0829I"]),
+        ("DVA1 DESTIP XCF1 PREFERRED", vec!["EZZ0831I PREFERRED"]),
+        ("DISTM ROUNDROBIN DVA1 DESTIP XCF1 BACKUP 5", vec!["EZZ0831I BACKUP"]),
+        ("NOAUTOSWITCHBACK DVA1 DESTIP ALL", vec!["EZZ0831I NOAUTOSWITCHBACK"]),
+        ("HEALTHSWITCH DISTM SERVERWLM DVA1 DESTIP ALL", vec!["EZZ0831I HEALTHSWITCH"]),
+        ("DISTM HOTSTANDBY DVA1 DESTIP XCF1 PREFERRED XCF2 BACKUP 255", vec!["from 1 to 254"]),
+    ] {
+        let errors = read(statement).unwrap_err();
+        let told = |id: &&str| errors.iter().any(|error| error.message.contains(*id) || *id == "XCF");
+        assert!(ids.iter().all(told), "{statement}: {errors:?}");
+    }
+    let read = read("NOHEALTHSWITCH DISTM HOTSTANDBY NOAUTOSWITCHBACK DVA1 PORT 60 DESTIP XCF1 BACKUP XCF2 PREFERRED")
+        .unwrap();
+    let ranks = [(symbol("XCF1").unwrap(), Standby::BACKUP), (symbol("XCF2").unwrap(), Standby::PREFERRED)].into();
+    let expected = Method::HotStandby(Standby { ranks, switch_back: false, health_switch: false });
+    assert_eq!(read.distributes[0].method, expected);
+}
+
+/// Options stand in any order, abbreviated too; IBM's own sample has one at the end.
+#[test]
+fn options_stand_in_any_order() {
+    let read = |statement: &str| {
+        let text = format!("VIPADYNAMIC VIPADEFINE 255.255.255.0 DVA1 VIPADIST {statement} ENDVIPADYNAMIC");
+        self::read(&text).unwrap().distributes.remove(0)
+    };
+    let options = Options { sysplex_ports: true, optlocal: Some(1), timed_affinity: 30 };
+    for statement in [
+        "DEFINE SYSPLEXP OPTLOCAL TIMEDAFF 30 DISTM BASEWLM PROCTYPE CP 20 ZIIP 40 DVA1 PORT 60 DESTIP ALL",
+        "TIMEDAFFINITY 30 DISTMETHOD BASEWLM NOOPTLOCAL OPTLOCAL 1 DVA1 PORT 60 DESTIP ALL PROCTYPE CP 20 ZIIP 40 SYSPLEXPORTS",
+        "DISTM BASEWLM TIMEDAFF 30 OPTLOCAL SYSPLEXPORTS DVA1 PORT 60 DESTIP XCF1 XCF2 PROCTYPE ZIIP 40 CP 20 ZAAP 0",
+    ] {
+        let read = read(statement);
+        assert_eq!(read.method, Method::BaseWlm(Processors { cp: 20, zaap: 0, ziip: 40 }), "{statement}");
+        assert_eq!(read.options, options, "{statement}");
+    }
+    let costs = Method::ServerWlm(Crossover { zaap: 100, ziip: 1, importance: 3 });
+    assert_eq!(read("DISTM SERVERWLM PROCXCOST ZAAP 100 ILWEIGHTING 3 DVA1 DESTIP ALL").method, costs);
+}
+
+/// SYSPLEXPORTS is said first or never: it changes only once all distribution was deleted by a file of its own.
+#[test]
+fn sysplexports_does_not_change() {
+    let block = |statement: &str| format!("VIPADYNAMIC {statement} ENDVIPADYNAMIC");
+    let known = read(&block("VIPADEFINE 255.255.255.0 DVA1 VIPADIST DVA1 PORT 60 DESTIP ALL")).unwrap();
+    for refused in
+        ["VIPADIST SYSPLEXP DVA1 PORT 60 DESTIP ALL", "VIPADIST DELETE DVA1 VIPADIST SYSPLEXP DVA1 DESTIP ALL"]
+    {
+        let errors = obey(&known, &block(refused), &symbol).unwrap_err();
+        assert!(errors[0].message.contains("SYSPLEXPORTS cannot change"), "{errors:?}");
+    }
+    let (less, _) = obey(&known, &block("VIPADIST DELETE DVA1"), &symbol).unwrap();
+    let (more, _) = obey(&less, &block("VIPADIST SYSPLEXP DVA1 PORT 60 DESTIP ALL"), &symbol).unwrap();
+    assert!(more.distributes[0].options.sysplex_ports);
+}
+
 /// All mistakes are told, not only the first.
 #[test]
 fn every_mistake_is_told() {
@@ -277,7 +388,9 @@ proptest! {
             Just("DISTMETHOD WEIGHTEDACTIVE".to_owned()), Just("VIPADISTRIBUTE".to_owned()), Just("PORT".to_owned()),
             Just("DESTIP".to_owned()), Just("ALL".to_owned()), Just("255.255.255.0".to_owned()),
             Just("DVA1".to_owned()), Just("DVB1".to_owned()), Just("60".to_owned()), Just("60-61".to_owned()),
-            Just("MOVEABLE IMMEDIATE".to_owned()), Just(";\n".to_owned()), "\\PC{0,8}",
+            Just("MOVEABLE IMMEDIATE".to_owned()), Just(";\n".to_owned()), Just("PREFERRED".to_owned()),
+            Just("DISTMETHOD HOTSTANDBY".to_owned()), Just("BACKUP 7".to_owned()), Just("OPTLOCAL".to_owned()),
+            Just("PROCTYPE CP 5".to_owned()), Just("TIMEDAFF 9".to_owned()), Just("DISTM SERVERWLM".to_owned()), "\\PC{0,8}",
         ], 0..20)) {
         if let Ok(definitions) = read(&words.join(" ")) {
             prop_assert_eq!(read(&definitions.to_string()), Ok(definitions));
@@ -286,22 +399,63 @@ proptest! {
 
     /// The printed block of any definitions reads back as the same.
     #[test]
-    fn printed_definitions_read_back(weight in proptest::option::of(1u8..=99), disruptive: bool, rank in 1u8..=254, host in 2u8..255, first in 1u16..60_000, count in 0u16..60) {
+    fn printed_definitions_read_back(
+        distribution in (methods(), options()),
+        disruptive: bool,
+        rank in 1u8..=254,
+        host in 2u8..255,
+        first in 1u16..60_000,
+        count in 0u16..60,
+    ) {
         let address = IpAddr::from([203, 0, 113, host]);
+        let (method, options) = distribution;
+        let targets = match &method {
+            Method::WeightedActive(Weights(weights)) => weights.keys().copied().collect(),
+            Method::HotStandby(standby) => standby.ranks.keys().copied().collect(),
+            _ => vec![IpAddr::from([192, 0, 2, 1])],
+        };
         let definitions = Definitions {
             defines: vec![Define { address: IpAddr::from([203, 0, 113, 1]), prefix: 24, moveable: Moveable::WhenIdle }],
             backups: vec![Backup { address, rank, create: Some((Moveable::Immediate, 25)) }],
             ranges: vec![Range { address, prefix: 28, disruptive }],
             distributes: vec![Distribute {
                 address,
-                method: match weight {
-                    None => Method::RoundRobin,
-                    Some(weight) => Method::WeightedActive(Weights([(IpAddr::from([192, 0, 2, 1]), weight)].into())),
-                },
+                method,
                 ports: Ports::List(vec![PortRange { first, last: first + count }]),
-                targets: Targets::List(vec![IpAddr::from([192, 0, 2, 1])]),
+                targets: Targets::List(targets),
+                options,
             }],
         };
         prop_assert_eq!(read(&definitions.to_string()), Ok(definitions));
     }
+}
+
+fn xcfs() -> impl Strategy<Value = IpAddr> {
+    any::<[u8; 2]>().prop_map(|[a, b]| IpAddr::from([192, 0, a, b]))
+}
+
+/// Every method, within its limits.
+fn methods() -> impl Strategy<Value = Method> {
+    let processors = (0..=99u8, 0..=99u8, 1..=99u8).prop_map(|(cp, zaap, ziip)| Processors { cp, zaap, ziip });
+    let crossover = (1..=100u8, 1..=100u8, 0..=3u8);
+    let crossover = crossover.prop_map(|(zaap, ziip, importance)| Crossover { zaap, ziip, importance });
+    let weights = proptest::collection::btree_map(xcfs(), 1..=99u8, 1..32).prop_map(Weights);
+    let ranks = proptest::collection::btree_map(xcfs(), 1..=254u8, 2..32);
+    let standby = (ranks, any::<[bool; 2]>()).prop_map(|(mut ranks, [switch_back, health_switch])| {
+        ranks.iter_mut().take(1).for_each(|(_, rank)| *rank = Standby::PREFERRED);
+        Standby { ranks, switch_back, health_switch }
+    });
+    prop_oneof![
+        Just(Method::RoundRobin),
+        Just(Method::default()),
+        processors.prop_map(Method::BaseWlm),
+        crossover.prop_map(Method::ServerWlm),
+        weights.prop_map(Method::WeightedActive),
+        standby.prop_map(Method::HotStandby),
+    ]
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    (any::<bool>(), proptest::option::of(0..=16u8), 0..=9999u16)
+        .prop_map(|(sysplex_ports, optlocal, timed_affinity)| Options { sysplex_ports, optlocal, timed_affinity })
 }

@@ -43,7 +43,7 @@ pub enum Hop {
 /// +-------+-------+---------------+---------------+-------+-------+
 /// 20              22              24                              32
 /// +---------------+---------------+-------------------------------+
-/// | segment size  |       0       |     life of the receiver      |
+/// | segment size  |   interval    |     life of the receiver      |
 /// +---------------+---------------+-------------------------------+
 /// | packet ...
 /// ```
@@ -55,6 +55,9 @@ pub struct DataHeader {
     pub hop: Hop,
     /// A SYN whose CRT entry the sender has: its target need not report the connection to it.
     pub entered: bool,
+    /// The router's interval in which it sent the SYN, to measure what becomes of it; 0: it is not measured, or
+    /// the sender is of an earlier version.
+    pub interval: u16,
     /// The sender's epoch as routing stack; zero if it is none.
     pub epoch: Epoch,
     /// The life of the target that the sender chose: a later one knows nothing of the connection
@@ -70,7 +73,15 @@ impl DataHeader {
 
     /// A header with the given direction, no epoch and no offload facts.
     pub(crate) fn new(direction: Direction, hop: Hop) -> Self {
-        DataHeader { direction, hop, entered: false, epoch: Epoch::NONE, life: 0, offload: Offload::default() }
+        DataHeader {
+            direction,
+            hop,
+            entered: false,
+            interval: 0,
+            epoch: Epoch::NONE,
+            life: 0,
+            offload: Offload::default(),
+        }
     }
 
     /// Reads the header; `None` if it is cut off, or of another version or kind.
@@ -91,7 +102,7 @@ impl DataHeader {
         let segment = reader.u8()?;
         let _reserved = reader.u8()?;
         let size = reader.u16()?;
-        let _reserved = reader.u16()?;
+        let interval = reader.u16()?;
         let life = reader.u64()?;
         let checksum = match checksum {
             0 => Checksum::Unverified,
@@ -110,6 +121,7 @@ impl DataHeader {
             direction,
             hop: if flags & Self::TO_TARGET != 0 { Hop::ToTarget } else { Hop::ToRouter },
             entered: flags & Self::ENTERED != 0,
+            interval,
             epoch,
             life,
             offload: Offload { checksum, segmentation: kind.map(|kind| Segmentation { kind, size }) },
@@ -150,6 +162,7 @@ impl DataHeader {
         out[16..18].copy_from_slice(&offset.to_be_bytes());
         out[18] = segment;
         out[20..22].copy_from_slice(&size.to_be_bytes());
+        out[22..24].copy_from_slice(&self.interval.to_be_bytes());
         out[24..32].copy_from_slice(&self.life.to_be_bytes());
         out
     }
@@ -175,11 +188,12 @@ mod tests {
         let segmentation =
             proptest::option::of((kind, any::<u16>()).prop_map(|(kind, size)| Segmentation { kind, size }));
         let marks = (any::<bool>(), any::<bool>(), any::<bool>());
-        (marks, any::<u64>(), any::<u8>(), any::<u64>(), checksum, segmentation).prop_map(
-            |((outbound, target, entered), round, rank, life, checksum, segmentation)| DataHeader {
+        (marks, any::<u16>(), any::<u64>(), any::<u8>(), any::<u64>(), checksum, segmentation).prop_map(
+            |((outbound, target, entered), interval, round, rank, life, checksum, segmentation)| DataHeader {
                 direction: if outbound { Direction::Outbound } else { Direction::Inbound },
                 hop: if target { Hop::ToTarget } else { Hop::ToRouter },
                 entered,
+                interval,
                 epoch: Epoch { round, rank },
                 life,
                 offload: Offload { checksum, segmentation },

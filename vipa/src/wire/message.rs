@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::control::Item;
 use super::cursor::{Reader, put_address, put_list, put_optional};
+use super::distribution::{distribution, put_distribution, put_more, read_more};
 use crate::audit::Tally;
 use crate::created::{Created, Creation};
-use crate::definitions::{Method, Moveable, PortRange, Ports, Targets, Weights};
-use crate::dvipa::{Definition, Distribution, Primary};
+use crate::definitions::Moveable;
+use crate::dvipa::{Definition, Primary};
 use crate::ownership::{Claim, Epoch, Phase};
+use crate::workload::{ServerLoad, Workload};
 
 /// A connection as stacks name it to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +71,33 @@ pub(crate) enum Message {
     Leased { dvipa: IpAddr, epoch: Epoch, blocks: Vec<u16> },
     /// What the router's tables say of the receiver (R15).
     Audit { dvipa: IpAddr, epoch: Epoch, tally: Tally, servers: u64 },
+    /// TIMEDAFFINITY: the sender has had connections of the client, has none now, and keeps its place for so many
+    /// milliseconds.
+    Affinity { dvipa: IpAddr, epoch: Epoch, client: IpAddr, port: u16, left: u32 },
+    /// From the router: what became of the SYNs of an interval?
+    Measure { dvipa: IpAddr, epoch: Epoch, interval: u16 },
+    /// The answer.
+    Measured { dvipa: IpAddr, epoch: Epoch, interval: u16, servers: Vec<Measured> },
+    /// What the sender's workload manager says of it and its servers.
+    Workload { workload: Workload },
     /// The sender has left the group; never sequenced.
     Gone,
     /// The receiver may not join; never sequenced.
     Refused { why: String },
+}
+
+/// What became of an interval's SYNs at one port of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measured {
+    pub port: u16,
+    /// SYNs that came.
+    pub arrived: u32,
+    /// Connections that they asked for.
+    pub requested: u32,
+    /// Those of them that were established.
+    pub completed: u32,
+    /// Server efficiency, in percent.
+    pub efficiency: u8,
 }
 
 /// A life of a stack, and whether the one that tells of it has contact with it.
@@ -115,10 +140,14 @@ mod kind {
     pub const GONE: u16 = 22;
     pub const REFUSED: u16 = 23;
     pub const FORGET: u16 = 24;
+    pub const WORKLOAD: u16 = 25;
+    pub const AFFINITY: u16 = 26;
+    pub const MEASURE: u16 = 27;
+    pub const MEASURED: u16 = 28;
 }
 
 /// Every kind on the wire, and its name for people.
-pub(crate) const KINDS: [(u16, &str); 24] = [
+pub(crate) const KINDS: [(u16, &str); 28] = [
     (kind::HELLO, "HELLO"),
     (kind::HEARTBEAT, "HEARTBEAT"),
     (kind::LIST_BEGIN, "LIST_BEGIN"),
@@ -143,6 +172,10 @@ pub(crate) const KINDS: [(u16, &str); 24] = [
     (kind::GONE, "GONE"),
     (kind::REFUSED, "REFUSED"),
     (kind::FORGET, "FORGET"),
+    (kind::WORKLOAD, "WORKLOAD"),
+    (kind::AFFINITY, "AFFINITY"),
+    (kind::MEASURE, "MEASURE"),
+    (kind::MEASURED, "MEASURED"),
 ];
 
 impl Message {
@@ -188,6 +221,7 @@ impl Message {
                 out.extend(incarnation.to_be_bytes());
                 out.extend([moveable_code(*moveable), *prefix]);
                 put_optional(out, distribution.as_ref(), put_distribution);
+                put_more(out, distribution.as_ref());
                 kind::PRIMARY
             }
             Message::Claim { dvipa, claim } => {
@@ -247,6 +281,32 @@ impl Message {
                 out.extend(servers.to_be_bytes());
                 kind::AUDIT
             }
+            Message::Affinity { dvipa, epoch, client, port, left } => {
+                put_epoch(out, *dvipa, *epoch, kind::AFFINITY);
+                put_socket(out, SocketAddr::new(*client, *port));
+                out.extend(left.to_be_bytes());
+                kind::AFFINITY
+            }
+            Message::Measure { dvipa, epoch, interval } => {
+                put_epoch(out, *dvipa, *epoch, kind::MEASURE);
+                out.extend(interval.to_be_bytes());
+                kind::MEASURE
+            }
+            Message::Measured { dvipa, epoch, interval, servers } => {
+                put_epoch(out, *dvipa, *epoch, kind::MEASURED);
+                out.extend(interval.to_be_bytes());
+                put_list(out, servers, |out, server| {
+                    let Measured { port, arrived, requested, completed, efficiency } = server;
+                    out.extend(port.to_be_bytes());
+                    [arrived, requested, completed].iter().for_each(|count| out.extend(count.to_be_bytes()));
+                    out.push(*efficiency);
+                });
+                kind::MEASURED
+            }
+            Message::Workload { workload } => {
+                put_workload(out, workload);
+                kind::WORKLOAD
+            }
             Message::Gone => kind::GONE,
             Message::Refused { why } => {
                 out.extend(why.as_bytes());
@@ -301,6 +361,12 @@ impl Message {
                 .zip(reader.list(Reader::u16))
                 .map(|((dvipa, epoch), blocks)| Message::Leased { dvipa, epoch, blocks }),
             kind::AUDIT => audit(&mut reader),
+            kind::AFFINITY => affinity(&mut reader),
+            kind::MEASURE => address_epoch(&mut reader)
+                .zip(reader.u16())
+                .map(|((dvipa, epoch), interval)| Message::Measure { dvipa, epoch, interval }),
+            kind::MEASURED => measured(&mut reader),
+            kind::WORKLOAD => workload(&mut reader).map(|workload| Message::Workload { workload }),
             kind::GONE => Some(Message::Gone),
             kind::REFUSED => Some(Message::Refused { why: String::from_utf8_lossy(reader.0).into_owned() }),
             _ => return Item::Unknown,
@@ -344,6 +410,48 @@ fn audit(reader: &mut Reader<'_>) -> Option<Message> {
     let (dvipa, epoch) = address_epoch(reader)?;
     let tally = Tally { count: reader.u32()?, digest: reader.u64()? };
     Some(Message::Audit { dvipa, epoch, tally, servers: reader.u64()? })
+}
+
+fn affinity(reader: &mut Reader<'_>) -> Option<Message> {
+    let (dvipa, epoch) = address_epoch(reader)?;
+    let client = socket(reader)?;
+    Some(Message::Affinity { dvipa, epoch, client: client.ip(), port: client.port(), left: reader.u32()? })
+}
+
+fn measured(reader: &mut Reader<'_>) -> Option<Message> {
+    let (dvipa, epoch) = address_epoch(reader)?;
+    let server = |reader: &mut Reader<'_>| {
+        Some(Measured {
+            port: reader.u16()?,
+            arrived: reader.u32()?,
+            requested: reader.u32()?,
+            completed: reader.u32()?,
+            efficiency: reader.u8()?,
+        })
+    };
+    Some(Message::Measured { dvipa, epoch, interval: reader.u16()?, servers: reader.list(server)? })
+}
+
+fn put_workload(out: &mut Vec<u8>, workload: &Workload) {
+    let Workload { system, servers } = workload;
+    put_optional(out, system.as_ref(), |out, weights| out.extend(weights));
+    put_list(out, &servers.iter().collect::<Vec<_>>(), |out, (port, server)| {
+        let ServerLoad { weight, abnormal, health } = server;
+        out.extend(port.to_be_bytes());
+        put_optional(out, weight.as_ref(), |out, weight| out.push(*weight));
+        out.extend(abnormal.to_be_bytes());
+        out.push(*health);
+    });
+}
+
+fn workload(reader: &mut Reader<'_>) -> Option<Workload> {
+    let server = |reader: &mut Reader<'_>| {
+        let port = reader.u16()?;
+        let weight = reader.optional(Reader::u8)?;
+        Some((port, ServerLoad { weight, abnormal: reader.u16()?, health: reader.u8()? }))
+    };
+    let system = reader.optional(Reader::array)?;
+    Some(Workload { system, servers: reader.list(server)?.into_iter().collect() })
 }
 
 fn put_epoch(out: &mut Vec<u8>, dvipa: IpAddr, epoch: Epoch, kind: u16) -> u16 {
@@ -405,10 +513,11 @@ fn put_definition(out: &mut Vec<u8>, definition: &Definition) {
         out.extend([matches!(how, Creation::Ioctl).into(), u8::from(*disruptive)]);
         out.extend(since.to_be_bytes());
     });
+    put_more(out, distribution.as_ref());
 }
 
 fn definition(reader: &mut Reader<'_>) -> Option<Definition> {
-    Some(Definition {
+    let mut definition = Definition {
         rank: reader.u8()?,
         moveable: moveable(reader)?,
         create: reader.u8()? != 0,
@@ -416,7 +525,9 @@ fn definition(reader: &mut Reader<'_>) -> Option<Definition> {
         distribution: reader.optional(distribution)?,
         // Earlier versions knew no VIPARange, and wrote nothing here.
         created: if reader.0.is_empty() { None } else { reader.optional(created)? },
-    })
+    };
+    read_more(reader, definition.distribution.as_mut())?;
+    Some(definition)
 }
 
 fn created(reader: &mut Reader<'_>) -> Option<Created> {
@@ -429,12 +540,14 @@ fn created(reader: &mut Reader<'_>) -> Option<Created> {
 }
 
 fn primary(reader: &mut Reader<'_>) -> Option<Primary> {
-    Some(Primary {
+    let mut primary = Primary {
         incarnation: reader.u64()?,
         moveable: moveable(reader)?,
         prefix: reader.u8()?,
         distribution: reader.optional(distribution)?,
-    })
+    };
+    read_more(reader, primary.distribution.as_mut())?;
+    Some(primary)
 }
 
 fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
@@ -453,10 +566,11 @@ fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
         Phase::Released => out.push(3),
     }
     put_optional(out, distribution.as_ref(), put_distribution);
+    put_more(out, distribution.as_ref());
 }
 
 fn claim(reader: &mut Reader<'_>) -> Option<Claim> {
-    Some(Claim {
+    let mut claim = Claim {
         owner: reader.address()?,
         incarnation: reader.u64()?,
         epoch: epoch(reader)?,
@@ -469,52 +583,9 @@ fn claim(reader: &mut Reader<'_>) -> Option<Claim> {
             _ => return None,
         },
         distribution: reader.optional(distribution)?,
-    })
-}
-
-fn put_distribution(out: &mut Vec<u8>, distribution: &Distribution) {
-    let ports = match &distribution.ports {
-        Ports::Every => None,
-        Ports::List(ports) => Some(ports),
     };
-    put_optional(out, ports, |out, ports| {
-        put_list(out, ports, |out, range| {
-            out.extend(range.first.to_be_bytes());
-            out.extend(range.last.to_be_bytes());
-        });
-    });
-    let targets = match &distribution.targets {
-        Targets::All => None,
-        Targets::List(targets) => Some(targets),
-    };
-    put_optional(out, targets, |out, targets| put_list(out, targets, |out, target| put_address(out, *target)));
-    let weights = match &distribution.method {
-        Method::RoundRobin => None,
-        Method::WeightedActive(Weights(weights)) => Some(weights.iter().collect::<Vec<_>>()),
-    };
-    put_optional(out, weights.as_ref(), |out, weights| {
-        put_list(out, weights, |out, (target, weight)| {
-            put_address(out, **target);
-            out.push(**weight);
-        });
-    });
-}
-
-fn distribution(reader: &mut Reader<'_>) -> Option<Distribution> {
-    let range = |reader: &mut Reader<'_>| Some(PortRange { first: reader.u16()?, last: reader.u16()? });
-    let ports = reader.optional(|reader| reader.list(range))?;
-    let targets = reader.optional(|reader| reader.list(Reader::address))?;
-    let weight = |reader: &mut Reader<'_>| Some((reader.address()?, reader.u8()?));
-    // Earlier versions knew no methods, and wrote nothing here.
-    let weights = match reader.0.is_empty() {
-        true => None,
-        false => reader.optional(|reader| reader.list(weight))?,
-    };
-    Some(Distribution {
-        method: weights.map_or(Method::RoundRobin, |list| Method::WeightedActive(Weights(list.into_iter().collect()))),
-        ports: ports.map_or(Ports::Every, Ports::List),
-        targets: targets.map_or(Targets::All, Targets::List),
-    })
+    read_more(reader, claim.distribution.as_mut())?;
+    Some(claim)
 }
 
 #[cfg(test)]
@@ -523,18 +594,10 @@ mod tests {
 
     use super::*;
     use crate::wire::control::items;
+    use crate::wire::distribution::tests::distributions;
 
     fn addresses() -> impl Strategy<Value = IpAddr> {
         prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
-    }
-
-    fn distributions() -> impl Strategy<Value = Distribution> {
-        let range = (any::<u16>(), any::<u16>()).prop_map(|(first, last)| PortRange { first, last });
-        let ports = prop_oneof![Just(Ports::Every), prop::collection::vec(range, 0..5).prop_map(Ports::List)];
-        let targets = prop_oneof![Just(Targets::All), prop::collection::vec(addresses(), 0..5).prop_map(Targets::List)];
-        let weights = prop::collection::btree_map(addresses(), any::<u8>(), 0..5).prop_map(Weights);
-        let methods = prop_oneof![Just(Method::RoundRobin), weights.prop_map(Method::WeightedActive)];
-        (methods, ports, targets).prop_map(|(method, ports, targets)| Distribution { method, ports, targets })
     }
 
     fn creations() -> impl Strategy<Value = Option<Created>> {
@@ -551,6 +614,23 @@ mod tests {
     fn connections() -> impl Strategy<Value = Connection> {
         (any::<[u8; 4]>(), any::<u16>(), any::<[u8; 4]>(), any::<u16>())
             .prop_map(|(a, p, b, q)| Connection { local: (a, p).into(), remote: (b, q).into() })
+    }
+
+    fn measures() -> impl Strategy<Value = Measured> {
+        (any::<u16>(), any::<[u32; 3]>(), any::<u8>()).prop_map(
+            |(port, [arrived, requested, completed], efficiency)| Measured {
+                port,
+                arrived,
+                requested,
+                completed,
+                efficiency,
+            },
+        )
+    }
+
+    fn servers() -> impl Strategy<Value = ServerLoad> {
+        let server = (any::<Option<u8>>(), any::<u16>(), any::<u8>());
+        server.prop_map(|(weight, abnormal, health)| ServerLoad { weight, abnormal, health })
     }
 
     fn messages() -> impl Strategy<Value = Message> {
@@ -614,6 +694,17 @@ mod tests {
                 Message::Audit { dvipa, epoch, tally: Tally { count, digest }, servers }
             }),
             ".*".prop_map(|why| Message::Refused { why }),
+            (addresses(), epochs(), addresses(), any::<u16>(), any::<u32>())
+                .prop_map(|(dvipa, epoch, client, port, left)| Message::Affinity { dvipa, epoch, client, port, left }),
+            (addresses(), epochs(), any::<u16>()).prop_map(|(dvipa, epoch, interval)| Message::Measure {
+                dvipa,
+                epoch,
+                interval
+            }),
+            (addresses(), epochs(), any::<u16>(), prop::collection::vec(measures(), 0..5))
+                .prop_map(|(dvipa, epoch, interval, servers)| Message::Measured { dvipa, epoch, interval, servers }),
+            (any::<Option<[u8; 3]>>(), prop::collection::btree_map(any::<u16>(), servers(), 0..5))
+                .prop_map(|(system, servers)| Message::Workload { workload: Workload { system, servers } }),
         ]
     }
 
@@ -629,7 +720,7 @@ mod tests {
 
         /// D7: a body cut short or garbled is malformed, never a panic.
         #[test]
-        fn any_body_is_judged(kind in 0u16..26, body: Vec<u8>) {
+        fn any_body_is_judged(kind in 0u16..32, body: Vec<u8>) {
             Message::decode(kind, &body);
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod control;
 mod cursor;
 mod data;
+mod distribution;
 pub(crate) mod message;
 pub(crate) mod packet;
 

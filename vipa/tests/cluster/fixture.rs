@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, PortRange, Ports, Targets};
+use vipa::{Backup, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Targets};
 
 use crate::harness::{Cluster, Ends, Image, client, ip};
 
@@ -48,6 +48,7 @@ pub fn distribute(address: IpAddr, port: u16, targets: Targets) -> Distribute {
         method: Method::RoundRobin,
         ports: Ports::List(vec![PortRange { first: port, last: port }]),
         targets,
+        options: Options::default(),
     }
 }
 

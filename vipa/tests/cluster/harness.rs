@@ -41,6 +41,8 @@ pub struct Node {
     pub home: BTreeMap<IpAddr, bool>,
     /// Connections that this stack holds, and their instances.
     pub held: BTreeMap<Ends, u32>,
+    /// Those of them whose client has answered the SYN-ACK.
+    established: BTreeSet<Ends>,
     pub listeners: BTreeSet<(Option<IpAddr>, u16)>,
     pub exit: Option<IpAddr>,
     pub left: bool,
@@ -92,6 +94,8 @@ pub struct Cluster {
     pub weather: Weather,
     /// Directions in which XCF carries nothing.
     pub cuts: BTreeSet<(usize, usize)>,
+    /// Directions in which it carries control datagrams only.
+    pub without_data: BTreeSet<(usize, usize)>,
     /// Whether the host tells the others when a process dies.
     pub watchful: bool,
     air: BTreeMap<(Instant, u64), (usize, Input)>,
@@ -160,6 +164,7 @@ impl Cluster {
             routes: BTreeMap::new(),
             weather: Weather { loss: 0, doubled: 0, delay: 1 },
             cuts: BTreeSet::new(),
+            without_data: BTreeSet::new(),
             watchful: true,
             air: BTreeMap::new(),
             sent: 0,
@@ -199,6 +204,7 @@ impl Cluster {
             backlog: Vec::new(),
             home: BTreeMap::new(),
             held: BTreeMap::new(),
+            established: BTreeSet::new(),
             listeners: BTreeSet::new(),
             exit: None,
             left: false,
@@ -318,6 +324,7 @@ impl Cluster {
         let now = self.now;
         let node = self.node_mut(index);
         let instance = node.held.remove(&ends).unwrap();
+        node.established.remove(&ends);
         node.vipa.ended(now, ends.0, ends.1, instance);
         self.settle(index);
     }
@@ -562,7 +569,8 @@ impl Cluster {
     fn send(&mut self, from: usize, to: IpAddr, bytes: Vec<u8>) {
         let to = self.images.iter().position(|image| image.xcf == to).unwrap();
         assert_ne!(from, to, "nobody sends to itself");
-        if self.cuts.contains(&(from, to)) {
+        let data = || matches!(classify(&bytes), Datagram::Data(_));
+        if self.cuts.contains(&(from, to)) || self.without_data.contains(&(from, to)) && data() {
             return;
         }
         let Weather { loss, doubled, delay } = self.weather;
@@ -588,7 +596,11 @@ impl Cluster {
             if flags & RST != 0 {
                 return self.close(index, ends);
             }
+            if flags & (SYN | ACK) == ACK && node.established.insert(ends) {
+                node.vipa.established(now, ends.0, ends.1);
+            }
             self.seen.push((ends, Answer::Served(index)));
+            self.settle(index);
         } else if flags & (SYN | ACK) == SYN
             && (node.listeners.contains(&(None, ends.0.port()))
                 || node.listeners.contains(&(Some(ends.0.ip()), ends.0.port())))

@@ -6,6 +6,7 @@ mod chaos;
 mod figures;
 mod fixture;
 mod harness;
+mod methods;
 mod moves;
 mod operator;
 mod races;

@@ -1,29 +1,21 @@
 //! VIPADCFG, VIPADYN, VDPT and VCRT.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use stack::Instant;
-use vipa::status::{DistStatus, DvipaStatus, VipaOrigin, VipaStatus};
+use vipa::status::{DistMethod, DistStatus, DvipaStatus, StandbyRole, VipaOrigin, VipaStatus};
 use vipa::{Definitions, Method, Moveable, Ports, Targets};
 
 use crate::image::shared::Shared;
 use crate::netstat::{
     BackupRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, Flag, RangeRow, Report, Responsiveness, RouteRow,
+    StandbyRow,
 };
 
 fn moveable(moveable: Moveable) -> String {
     match moveable {
         Moveable::Immediate => "Immediate",
         Moveable::WhenIdle => "WhenIdle",
-    }
-    .into()
-}
-
-fn method(method: &Method) -> String {
-    match method {
-        Method::RoundRobin => "ROUNDROBIN",
-        Method::WeightedActive(_) => "WEIGHTEDACTIVE",
     }
     .into()
 }
@@ -44,6 +36,15 @@ pub(super) fn configuration(shared: &Shared, definitions: &Definitions) -> Repor
     let weights = |distribute: &vipa::Distribute| match (&distribute.method, &distribute.targets) {
         (Method::WeightedActive(weights), Targets::List(list)) => list.iter().map(|xcf| weights.of(*xcf)).collect(),
         _ => Vec::new(),
+    };
+    let standby = |distribute: &vipa::Distribute| match (&distribute.method, &distribute.targets) {
+        (Method::HotStandby(standby), Targets::List(list)) => Some(StandbyRow {
+            // The parser gives each target a part.
+            ranks: list.iter().map(|xcf| standby.rank(*xcf).unwrap_or_default()).collect(),
+            auto_switch_back: standby.switch_back,
+            health_switch: standby.health_switch,
+        }),
+        _ => None,
     };
     let Definitions { defines, backups, ranges, distributes } = definitions;
     Report::Vipadcfg {
@@ -77,8 +78,12 @@ pub(super) fn configuration(shared: &Shared, definitions: &Definitions) -> Repor
                 address: distribute.address,
                 ports: ports(&distribute.ports),
                 destinations: targets(&distribute.targets),
-                method: method(&distribute.method),
+                method: distribute.method.name().into(),
                 weights: weights(distribute),
+                standby: standby(distribute),
+                sysplex_ports: distribute.options.sysplex_ports,
+                timed_affinity: distribute.options.timed_affinity,
+                optlocal: distribute.options.optlocal,
             })
             .collect(),
     }
@@ -140,17 +145,22 @@ pub(super) fn dynamic(shared: &Shared) -> Report {
 
 pub(super) fn destinations(shared: &Shared) -> Report {
     let core = shared.lock();
-    let lists: HashMap<IpAddr, DvipaStatus> =
-        core.vipa.dvipas().into_iter().map(|dvipa| (dvipa.address, dvipa)).collect();
     let row = |row: vipa::status::DptRow| {
-        let list = lists.get(&row.dvipa);
-        let how = list.and_then(|dvipa| dvipa.method.as_ref());
-        let dynamic = list.is_some_and(|dvipa| dvipa.ports == Some(Ports::Every));
-        let (kind, weight) = match how {
-            Some(Method::WeightedActive(weights)) => (Flag::WeightedActive, weights.of(row.target)),
-            Some(Method::RoundRobin) | None => (Flag::Roundrobin, 1),
+        let kind = match row.method {
+            DistMethod::BaseWlm => Flag::BaseWLM,
+            DistMethod::RoundRobin => Flag::Roundrobin,
+            DistMethod::ServerWlm => Flag::ServerWLM,
+            DistMethod::WeightedActive => Flag::WeightedActive,
+            DistMethod::HotStandby => Flag::HotStandby,
         };
-        let flags = [(Flag::Dynamic, dynamic), (kind, true), (Flag::Inactive, !row.eligible)];
+        let standby = row.role.is_some();
+        let flags = [
+            (Flag::Dynamic, row.dynamic_port),
+            (kind, true),
+            (Flag::Active, standby && row.in_use),
+            (Flag::Backup, standby && !row.in_use),
+            (Flag::Inactive, !row.eligible),
+        ];
         DestinationRow {
             address: row.dvipa,
             port: row.port,
@@ -158,10 +168,22 @@ pub(super) fn destinations(shared: &Shared) -> Report {
             ready: row.ready.into(),
             total: row.total,
             active: row.active.into(),
-            method: how.map(method).unwrap_or_default(),
-            weight: weight.into(),
+            method: row.method.name().into(),
+            server: row.role.map(|role| match role {
+                StandbyRole::Preferred => "Preferred".into(),
+                StandbyRole::Backup(_) => "Backup".into(),
+            }),
+            weight: row.weight.into(),
+            raw_weight: row.raw_weight,
             flags: flags.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag).collect(),
-            responsiveness: Responsiveness::default(),
+            responsiveness: Responsiveness {
+                tsr: row.tsr,
+                tcsr: row.tcsr,
+                cer: row.cer,
+                sef: row.sef,
+                abnorm: row.abnormal,
+                health: row.health,
+            },
         }
     };
     Report::Vdpt { destinations: core.vipa.dpt().into_iter().map(row).collect() }

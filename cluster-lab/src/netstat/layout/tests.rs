@@ -15,7 +15,9 @@ fn destination() -> DestinationRow {
         total: 10_000_000_007,
         active: 1,
         method: "ROUNDROBIN".into(),
+        server: None,
         weight: 1,
+        raw_weight: None,
         flags: vec![Flag::Dynamic, Flag::Roundrobin],
         responsiveness: Responsiveness { tsr: 75, cer: 75, ..Responsiveness::default() },
     }
@@ -98,6 +100,10 @@ fn vipadcfg_has_every_section() {
         destinations: vec!["201.1.10.10".into()],
         method: "WEIGHTEDACTIVE".into(),
         weights: vec![9],
+        standby: None,
+        sysplex_ports: false,
+        timed_affinity: 30,
+        optlocal: Some(1),
     };
     let report = Report::Vipadcfg {
         in_group: false,
@@ -127,6 +133,8 @@ fn vipadcfg_has_every_section() {
             "      DestXCF:    201.1.10.10",
             "      DistMethod: WEIGHTEDACTIVE",
             "      Weight:     09",
+            "      SysPt: No   TimAff: 0030",
+            "      OptLoc: Yes  Value: 01",
             "Deactivated Dynamic VIPA Information:",
             "  VIPA Backup:",
             "    IpAddr/PrefixLen: 201.2.10.12/28",

@@ -3,10 +3,11 @@
 use std::fmt::{Formatter, Result};
 use std::net::IpAddr;
 
+use vipa::definitions::Standby;
 use vipa::messages;
 
 use super::super::{BackupRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, Flag, RangeRow, RouteRow, socket};
-use super::{ten, width};
+use super::{ten, width, yes};
 
 /// What stands before VIPADCFG while the stack is not in the sysplex group.
 pub(super) fn group(f: &mut Formatter<'_>, in_group: bool) -> Result {
@@ -47,6 +48,18 @@ pub(super) fn configuration(
                 if let Some(weight) = row.weights.get(index) {
                     writeln!(f, "      Weight:     {weight:02}")?;
                 }
+                if let Some(standby) = &row.standby {
+                    let rank = standby.ranks.get(index).copied().unwrap_or_default();
+                    match rank {
+                        Standby::PREFERRED => writeln!(f, "      SrvType:    Preferred")?,
+                        rank => writeln!(f, "      SrvType:    Backup     Rank: {rank:03}")?,
+                    }
+                    let (back, health) = (yes(standby.auto_switch_back), yes(standby.health_switch));
+                    writeln!(f, "      AutoSwitchBack: {back:<3}  HealthSwitch: {health}")?;
+                }
+                let optlocal = row.optlocal.map_or_else(|| "No".to_owned(), |value| format!("Yes  Value: {value:02}"));
+                writeln!(f, "      SysPt: {:<3}  TimAff: {:04}", yes(row.sysplex_ports), row.timed_affinity)?;
+                writeln!(f, "      OptLoc: {optlocal}")?;
             }
         }
     }
@@ -107,7 +120,7 @@ pub(super) fn destinations(f: &mut Formatter<'_>, rows: &[DestinationRow]) -> Re
     writeln!(f, "{:<wide$} ----- {:<wide$} --- ---------  ---  --- ---", "-----------", "------------")?;
     rows.iter().try_for_each(|row| {
         let (address, xcf, total) = (row.address.to_string(), row.xcf.to_string(), ten(row.total));
-        let flags: String = row.flags.iter().map(|flag| flag.letter()).collect();
+        let flags: String = row.flags.iter().filter_map(|flag| flag.letter()).collect();
         let (ready, weight, tsr) = (row.ready, row.weight, row.responsiveness.tsr);
         writeln!(
             f,
@@ -127,6 +140,9 @@ pub(super) fn destinations_at_length(f: &mut Formatter<'_>, rows: &[DestinationR
         let (total, weight) = (ten(row.total), row.weight);
         writeln!(f, "  TotalConn: {total:010}  Rdy: {:03}  WLM: {weight:02} TSR: {:03}", row.ready, measured.tsr)?;
         writeln!(f, "  DistMethod: {}", row.method)?;
+        if let Some(server) = &row.server {
+            writeln!(f, "    SrvType: {server}")?;
+        }
         writeln!(f, "  Flg: {}", flags.join(", "))?;
         writeln!(f, "    TCSR: {:03} CER: {:03} SEF: {:03}", measured.tcsr, measured.cer, measured.sef)?;
         writeln!(f, "    Abnorm: {:<10} Health: {:03}", format!("{:02}", measured.abnorm), measured.health)?;
@@ -137,15 +153,17 @@ pub(super) fn destinations_at_length(f: &mut Formatter<'_>, rows: &[DestinationR
 }
 
 impl Flag {
-    fn letter(self) -> char {
+    fn letter(self) -> Option<char> {
         match self {
-            Flag::Dynamic => 'D',
-            Flag::BaseWLM => 'B',
-            Flag::ServerWLM => 'S',
-            Flag::Roundrobin => 'R',
-            Flag::WeightedActive => 'W',
-            Flag::HotStandby => 'H',
-            Flag::Inactive => 'I',
+            Flag::Dynamic => Some('D'),
+            Flag::BaseWLM => Some('B'),
+            Flag::ServerWLM => Some('S'),
+            Flag::Roundrobin => Some('R'),
+            Flag::WeightedActive => Some('W'),
+            Flag::HotStandby => Some('H'),
+            Flag::Inactive => Some('I'),
+            // Words of DETAIL alone.
+            Flag::Active | Flag::Backup => None,
         }
     }
 
@@ -157,6 +175,8 @@ impl Flag {
             Flag::Roundrobin => "Roundrobin",
             Flag::WeightedActive => "WeightedActive",
             Flag::HotStandby => "HotStandby",
+            Flag::Active => "Active",
+            Flag::Backup => "Backup",
             Flag::Inactive => "Inactive",
         }
     }

@@ -7,8 +7,8 @@ use stack::wire::ip::{Header, emit, protocol};
 use stack::{Instant, Packet};
 use vipa::wire::{DataHeader, Datagram, Direction, classify};
 use vipa::{
-    Action, Backup, Config, Define, Definitions, Disposition, Distribute, Event, Method, Moveable, Origin, PortRange,
-    Ports, Targets, Vipa,
+    Action, Backup, Config, Define, Definitions, Disposition, Distribute, Event, Method, Moveable, Options, Origin,
+    PortRange, Ports, Targets, Vipa,
 };
 
 use super::super::seal::{HEADER, Opened, Seal, TAG};
@@ -100,6 +100,7 @@ impl Pair {
             method: Method::RoundRobin,
             ports: Ports::List(vec![PortRange { first: 80, last: 80 }]),
             targets: Targets::All,
+            options: Options::default(),
         };
         let define = Define { address: DVIPA, prefix: 24, moveable: Moveable::Immediate };
         let primary = Definitions { defines: vec![define], distributes: vec![distribute], ..Definitions::default() };

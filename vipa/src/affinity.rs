@@ -1,0 +1,267 @@
+//! TIMEDAFFINITY: a client's connections to one server go to the same target, while it has any and for some time
+//! after the last one.
+//!
+//! The routing stack keeps one table of all clients, each target one of its own. Affinities with connections come
+//! back by themselves when another stack takes over, with what it hears of those; targets report the others
+//! (F9.202). An affinity whose target cannot take the next connection ends: it goes to the one chosen then.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use stack::Instant;
+
+use crate::crt::Flow;
+use crate::definitions::Ports;
+use crate::dvipa::DvipaId;
+use crate::membership::StackId;
+use crate::ownership::Epoch;
+use crate::vipa::Vipa;
+use crate::wire::message::Message;
+
+/// Ports with affinity, and for how many seconds.
+pub(crate) type Scope = Option<(u16, Ports)>;
+
+/// Clients and servers of one DVIPA in one table; those that come when it is full have no affinity.
+const MOST: usize = 1 << 16;
+
+/// Where a client's next connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Affinity {
+    pub target: StackId,
+    /// When it ends, once the client has no connection there.
+    until: Instant,
+}
+
+/// The affinities of one DVIPA, by client and port.
+#[derive(Debug, Default)]
+pub(crate) struct Affinities {
+    table: HashMap<(IpAddr, u16), Affinity, FixedState>,
+    /// Connections that each client has at each target: it may have some that are older than its affinity.
+    connections: HashMap<(IpAddr, u16, StackId), u32, FixedState>,
+}
+
+impl Affinities {
+    /// The target that the client's next connection to the port goes to.
+    pub fn target(&self, client: IpAddr, port: u16, now: Instant) -> Option<StackId> {
+        let affinity = self.table.get(&(client, port))?;
+        (affinity.until > now || self.connections(client, port, affinity.target) > 0).then_some(affinity.target)
+    }
+
+    /// Connections of the client to the port at the target.
+    fn connections(&self, client: IpAddr, port: u16, target: StackId) -> u32 {
+        self.connections.get(&(client, port, target)).copied().unwrap_or(0)
+    }
+
+    /// A connection of the client is at the target: the timer stops.
+    pub fn entered(&mut self, client: IpAddr, port: u16, target: StackId) {
+        let Affinities { table, connections } = self;
+        if connections.len() < MOST || connections.contains_key(&(client, port, target)) {
+            *connections.entry((client, port, target)).or_default() += 1;
+        }
+        if table.len() < MOST || table.contains_key(&(client, port)) {
+            let affinity = table.entry((client, port)).or_insert(Affinity { target, until: Instant::ZERO });
+            affinity.target = target;
+        }
+    }
+
+    /// A connection of the client is no longer there: with the last one the timer starts.
+    pub fn left(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
+        let Some(count) = self.connections.get_mut(&(client, port, target)) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.connections.remove(&(client, port, target));
+            if let Some(affinity) = self.table.get_mut(&(client, port)).filter(|one| one.target == target) {
+                affinity.until = until;
+            }
+        }
+    }
+
+    /// A target knows the client, which has no connection now.
+    pub fn report(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
+        if self.table.len() < MOST {
+            self.table.entry((client, port)).or_insert(Affinity { target, until });
+        }
+    }
+
+    /// Those whose time is over go.
+    pub fn expire(&mut self, now: Instant) {
+        let Affinities { table, connections } = self;
+        table.retain(|(client, port), affinity| {
+            affinity.until > now || connections.contains_key(&(*client, *port, affinity.target))
+        });
+    }
+
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.connections.clear();
+    }
+
+    /// Client, port, target, connections there, and when it ends if they are none; in order.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, u16, StackId, u32, Instant)> {
+        let row = |(key, affinity): (&(IpAddr, u16), &Affinity)| {
+            let ((client, port), Affinity { target, until }) = (*key, *affinity);
+            (client, port, target, self.connections(client, port, target), until)
+        };
+        let mut all: Vec<_> = self.table.iter().map(row).collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
+    /// Those without a connection that are not over.
+    fn idle(&self, now: Instant) -> impl Iterator<Item = (IpAddr, u16, Instant)> {
+        let idle = self.iter().filter(move |(.., connections, until)| *connections == 0 && *until > now);
+        idle.map(|(client, port, _, _, until)| (client, port, until))
+    }
+}
+
+impl Vipa {
+    /// A connection of this stack itself has begun.
+    pub(crate) fn affinity_begins(&mut self, flow: &Flow) {
+        let me = self.me;
+        let dvipa = self.dvipa_mut(flow.dvipa);
+        if dvipa.affinity(flow.port).is_some() {
+            dvipa.own_clients.entered(flow.remote, flow.port, me);
+        }
+    }
+
+    /// A connection of this stack itself has ended.
+    pub(crate) fn affinity_ends(&mut self, flow: &Flow) {
+        let (me, now) = (self.me, self.now);
+        let dvipa = self.dvipa_mut(flow.dvipa);
+        if let Some(time) = dvipa.affinity(flow.port) {
+            dvipa.own_clients.left(flow.remote, flow.port, me, now + time);
+        }
+    }
+
+    /// What a router has to know of this stack's clients that have no connection now.
+    pub(crate) fn affinity_messages(&self, id: DvipaId, epoch: Epoch) -> impl Iterator<Item = Message> {
+        let (dvipa, now) = (self.dvipa(id), self.now);
+        let address = dvipa.address;
+        dvipa.own_clients.idle(now).map(move |(client, port, until)| Message::Affinity {
+            dvipa: address,
+            epoch,
+            client,
+            port,
+            // At most 9,999 seconds.
+            left: u32::try_from(until.since(now).as_millis()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// A target knows a client that has no connection now.
+    pub(crate) fn hear_affinity(&mut self, from: StackId, id: DvipaId, epoch: Epoch, key: (IpAddr, u16), left: u32) {
+        let now = self.now;
+        let dvipa = self.dvipa_mut(id);
+        let (client, port) = key;
+        if let Some(time) = dvipa.affinity(port).filter(|_| dvipa.epoch == epoch && dvipa.standing.collects()) {
+            let left = Duration::from_millis(left.into()).min(time);
+            dvipa.clients.report(client, port, from, now + left);
+        }
+    }
+
+    /// This stack routes from now on: what it knows as a target goes into the router's table.
+    pub(crate) fn take_own_affinities(&mut self, id: DvipaId) {
+        let (me, now) = (self.me, self.now);
+        let dvipa = self.dvipa_mut(id);
+        for (client, port, until) in dvipa.own_clients.idle(now).collect::<Vec<_>>() {
+            dvipa.clients.report(client, port, me, until);
+        }
+    }
+
+    /// Another list counts, which had `before` in place of its affinity. If that is another one, all are counted
+    /// anew: what has no connection is forgotten.
+    pub(crate) fn recount_affinities(&mut self, id: DvipaId, before: &Scope) {
+        let Vipa { dvipas, crt, local, me, .. } = self;
+        let Some(dvipa) = dvipas.get_mut(usize::from(id.0)).filter(|dvipa| dvipa.affinity_scope() != *before) else {
+            return;
+        };
+        dvipa.clients.clear();
+        dvipa.own_clients.clear();
+        let on_it = |flow: &Flow, dvipa: &crate::dvipa::Dvipa| flow.dvipa == id && dvipa.affinity(flow.port).is_some();
+        for (flow, entry) in crt.iter().filter(|(flow, _)| flow.dvipa == id) {
+            if on_it(&flow, dvipa) {
+                dvipa.clients.entered(flow.remote, flow.port, entry.target);
+            }
+        }
+        for (flow, _) in local.iter().filter(|(flow, _)| flow.dvipa == id) {
+            if on_it(&flow, dvipa) {
+                dvipa.own_clients.entered(flow.remote, flow.port, *me);
+            }
+        }
+    }
+
+    /// All affinities that this stack knows as a router, else as a target: DVIPA, port, client, XCF address of the
+    /// target, connections there.
+    pub fn affinities(&self) -> Vec<(IpAddr, u16, IpAddr, IpAddr, u32)> {
+        let of = |dvipa: &crate::dvipa::Dvipa| {
+            let table = if dvipa.standing.collects() { &dvipa.clients } else { &dvipa.own_clients };
+            let row = |(client, port, target, connections, _)| {
+                (dvipa.address, port, client, self.address_of(target), connections)
+            };
+            table.iter().map(row).collect::<Vec<_>>()
+        };
+        self.dvipas.iter().flat_map(of).collect()
+    }
+
+    pub(crate) fn expire_affinities(&mut self) {
+        let now = self.now;
+        for dvipa in &mut self.dvipas {
+            dvipa.clients.expire(now);
+            dvipa.own_clients.expire(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: u32) -> IpAddr {
+        std::net::Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+    }
+
+    /// The timer starts with the last connection's end and stops with the next one's beginning.
+    #[test]
+    fn the_timer_starts_at_zero() {
+        let (at, target) = (Instant::from_millis, StackId(1));
+        let mut table = Affinities::default();
+        assert_eq!(table.target(client(1), 60, at(0)), None);
+        table.entered(client(1), 60, target);
+        table.entered(client(1), 60, target);
+        table.left(client(1), 60, target, at(100));
+        table.expire(at(500));
+        assert_eq!(table.target(client(1), 60, at(500)), Some(target), "it has a connection");
+        assert_eq!((table.target(client(1), 61, at(0)), table.target(client(2), 60, at(0))), (None, None));
+        table.left(client(1), 60, target, at(1000));
+        assert_eq!(table.target(client(1), 60, at(999)), Some(target));
+        assert_eq!(table.target(client(1), 60, at(1000)), None);
+        table.entered(client(1), 60, target);
+        table.expire(at(9999));
+        assert_eq!(table.target(client(1), 60, at(9999)), Some(target), "the timer has stopped");
+    }
+
+    /// Another target's connection ends an affinity; what then ends at the first one counts no more.
+    #[test]
+    fn the_latest_target_counts() {
+        let mut table = Affinities::default();
+        table.entered(client(1), 60, StackId(1));
+        table.entered(client(1), 60, StackId(2));
+        table.left(client(1), 60, StackId(1), Instant::from_millis(5));
+        assert_eq!(table.target(client(1), 60, Instant::from_millis(9)), Some(StackId(2)));
+    }
+
+    /// It is bounded, and what is over makes room.
+    #[test]
+    fn the_table_is_bounded() {
+        let mut table = Affinities::default();
+        for number in 0..MOST as u32 + 10 {
+            table.entered(client(number), 60, StackId(1));
+        }
+        assert_eq!(table.iter().count(), MOST);
+        table.left(client(0), 60, StackId(1), Instant::from_millis(5));
+        table.expire(Instant::from_millis(5));
+        table.entered(client(MOST as u32 + 10), 60, StackId(1));
+        assert_eq!(table.target(client(MOST as u32 + 10), 60, Instant::ZERO), Some(StackId(1)));
+    }
+}
