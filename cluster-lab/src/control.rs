@@ -192,6 +192,17 @@ pub enum ImageState {
     Failed,
 }
 
+impl ImageState {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            ImageState::Running => "running",
+            ImageState::Stopped => "stopped",
+            ImageState::Failed => "failed",
+        }
+    }
+}
+
 /// One image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageStatus {

@@ -30,8 +30,10 @@ pub mod netstat;
 pub mod network;
 pub mod probe;
 pub mod profile;
+mod progress;
 pub mod simulate;
 mod state;
+mod suggest;
 pub mod supervisor;
 mod sys;
 pub mod tcpip;
@@ -39,6 +41,11 @@ pub mod vary;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";
+
+/// What a command line needs to be about the lab called `name`: nothing, or an option with a space before.
+fn name_option(name: &str) -> String {
+    if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
+}
 
 /// Has the kernel end this process when its parent ends.
 fn die_with_parent() -> std::io::Result<()> {

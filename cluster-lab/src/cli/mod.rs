@@ -2,15 +2,19 @@
 
 mod capture;
 mod client;
+mod complete;
+mod help;
+mod man;
 mod show;
 mod up;
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
@@ -26,11 +30,14 @@ struct Cli {
     command: Command,
 }
 
+/// Names the lab where no `--name` does.
+const LAB_VARIABLE: &str = "CLUSTER_LAB_NAME";
+
 /// Which lab.
 #[derive(Clone, Debug, Args)]
 struct Lab {
     /// Name of the lab
-    #[arg(long, default_value = crate::DEFAULT_NAME)]
+    #[arg(long, env = LAB_VARIABLE, default_value = crate::DEFAULT_NAME)]
     name: String,
 }
 
@@ -67,7 +74,7 @@ enum Command {
         #[command(flatten)]
         lab: Lab,
         /// The command and its arguments
-        #[arg(required = true, last = true)]
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
     /// Run your shell on the client side of the lab's network
@@ -146,10 +153,6 @@ enum Command {
         json: Json,
     },
     /// Change a running image: profiles, and what SYSPLEX commands do
-    ///
-    /// Examples: vary MVS1 TCPIP,,OBEYFILE,more.txt
-    ///           vary MVS2 TCPIP,,SYSPLEX,QUIESCE,TARGET
-    #[command(verbatim_doc_comment)]
     Vary {
         /// The image
         image: String,
@@ -160,10 +163,6 @@ enum Command {
         lab: Lab,
     },
     /// Capture packets of images as pcapng, XCF readable
-    ///
-    /// Examples: capture --write takeover.pcapng
-    ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
-    #[command(verbatim_doc_comment)]
     Capture(capture::Capture),
     /// Read a profile and say what is wrong with it; applies nothing
     Check {
@@ -191,11 +190,6 @@ enum Command {
         json: bool,
     },
     /// Measure this lab and its rivals side by side: the kernel alone, nft DNAT, HAProxy
-    ///
-    /// Examples: bench --quick
-    ///           bench --only down,up --rounds 9 --json bench.json --svg bench.svg
-    ///           bench --scale --json scale.json
-    #[command(verbatim_doc_comment)]
     Bench(bench::Arguments),
     /// One client of the bench, or the kernel's sink
     #[command(hide = true)]
@@ -219,10 +213,17 @@ enum Command {
     #[command(hide = true)]
     Probe,
     /// Run whole clusters in virtual time, under every fault, and check what must always hold
-    ///
-    /// Example: simulate --seeds 0..1000
-    #[command(verbatim_doc_comment)]
     Simulate(simulate::Arguments),
+    /// Print the script by which a shell completes this command
+    Completions {
+        /// The shell
+        shell: complete::Shell,
+    },
+    /// Write a manual page for each command into a folder
+    Man {
+        /// The folder, made if need be
+        folder: std::path::PathBuf,
+    },
     /// One image's process
     #[command(hide = true)]
     Image(image::Arguments),
@@ -271,18 +272,23 @@ fn signal(text: &str) -> Result<i32, String> {
     Ok(signal.as_raw())
 }
 
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
 /// The command, whole.
 pub fn main() -> ExitCode {
+    complete::answer(Cli::command);
     // Details on request (RUST_LOG); what images say ends up in the lab's event log.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
+        .with_ansi(show::colours(&std::io::stderr()))
         .without_time()
         .init();
-    match run(Cli::parse()) {
+    let matches = help::with_examples(Cli::command()).get_matches();
+    match run(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("cluster-lab: {error:#}");
+            anstream::eprintln!("{ERROR}cluster-lab:{ERROR:#} {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -331,7 +337,7 @@ fn run_in_place(command: &[impl AsRef<OsStr>]) -> Result<ExitCode> {
     let error = std::process::Command::new(program).args(arguments).exec();
     eprintln!("cluster-lab: {} cannot be run: {error}", program.as_ref().display());
     // As a shell says it.
-    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+    Ok(ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 }))
 }
 
 async fn talk(command: Command) -> Result<()> {
@@ -372,11 +378,21 @@ async fn talk(command: Command) -> Result<()> {
         }
         Command::Key { file } => {
             let made = ClusterKey::random()?.write(&file);
-            made.with_context(|| format!("{} is not written; a key that is there is never overwritten", file.display()))
+            made.map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    anyhow!("{} is there already, and a key is never overwritten: choose another name", file.display())
+                }
+                _ => anyhow!("{} cannot be written: {error}", file.display()),
+            })
         }
         Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
-        Command::Demo { name, .. } => demo::story(&name, std::io::stdout().is_terminal()).await,
+        Command::Demo { name, .. } => demo::story(&name).await,
         Command::Bench(arguments) => bench::bench(&arguments).await,
+        Command::Completions { shell } => complete::script(shell),
+        Command::Man { folder } => {
+            let count = man::write(Cli::command(), &folder)?;
+            show::lines(&[format!("{count} pages are in {}", folder.display())])
+        }
         Command::Probe => probe::serve().await,
         Command::Image(_)
         | Command::Simulate(_)
@@ -384,7 +400,7 @@ async fn talk(command: Command) -> Result<()> {
         | Command::Load { .. }
         | Command::Inside { .. }
         | Command::Exec { .. }
-        | Command::Shell { .. } => Err(anyhow::anyhow!("handled before")).context("a command without a handler"),
+        | Command::Shell { .. } => Err(anyhow!("handled before")).context("a command without a handler"),
     }
 }
 
@@ -404,7 +420,6 @@ async fn app(lab: &str, image: String, verb: AppVerb) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

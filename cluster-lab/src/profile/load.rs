@@ -6,6 +6,7 @@ use std::path::Path;
 use vipa::statements::{self, Places};
 
 use crate::key::ClusterKey;
+use crate::suggest;
 use crate::tcpip::{self, Settings};
 
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
@@ -30,7 +31,8 @@ pub fn load(name: &str) -> Result<Cluster, ProfileErrors> {
         (Some((_, text)), Err(_)) => (*text).to_owned(),
         (None, Err(error)) => {
             let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            let message = format!("cannot be read: {error}; expected a file, or one of {}", known.join(", "));
+            let meant = suggest::did_you_mean(name, known.iter().copied());
+            let message = format!("cannot be read: {error}; expected a file, or one of {}{meant}", known.join(", "));
             return Err(ProfileErrors(vec![ProfileError { file: name.to_owned(), at: (1, 1), message }]));
         }
     };

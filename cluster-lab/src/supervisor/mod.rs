@@ -24,6 +24,7 @@ use crate::key::ClusterKey;
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
+use crate::suggest;
 use cuts::Cuts;
 use processes::Host;
 
@@ -185,7 +186,10 @@ impl Supervisor {
             }
             if let Err(error) = network::set_up(&plan).await {
                 drop(network::tear_down(&names).await);
-                return Err(error);
+                return Err(match rustix::process::geteuid().is_root() {
+                    true => error,
+                    false => error.context("--host changes the host's own network: run it as root, or without --host"),
+                });
             }
             (None, names.clone())
         } else {
@@ -312,7 +316,8 @@ impl Supervisor {
     fn find(&self, name: &str) -> Result<usize, String> {
         self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
-            format!("there is no image {name}: the lab has {}", names.join(", "))
+            let meant = suggest::did_you_mean(name, names.iter().copied());
+            format!("there is no image {name}: the lab has {}{meant}", names.join(", "))
         })
     }
 
@@ -362,13 +367,15 @@ impl Supervisor {
             },
             Request::Ask { image, question } => match self.find(&image).and_then(|index| self.ask(index, question)) {
                 Ok(answer) => {
-                    let who = image.to_uppercase();
+                    let (who, lab) = (image.to_uppercase(), crate::name_option(&self.options.name));
                     tokio::spawn(async move {
                         let answer = match tokio::time::timeout(ANSWER_WAIT, answer).await {
                             Ok(Ok(Ok(answer))) => Reply::Answer(answer),
                             Ok(Ok(Err(error))) => Reply::Error(error),
                             Ok(Err(_)) => Reply::Error(format!("{who} has just ended")),
-                            Err(_) => Reply::Error(format!("{who} does not answer; is it stopped by a signal?")),
+                            Err(_) => Reply::Error(format!(
+                                "{who} does not answer: if a signal stopped it, 'cluster-lab kill{lab} {who} --signal CONT' wakes it"
+                            )),
                         };
                         drop(reply.send(answer));
                     });
@@ -389,7 +396,8 @@ impl Supervisor {
     /// The process that `image` lives in, if it runs.
     fn host_of(&mut self, index: usize) -> Result<&mut Host, String> {
         let image = &self.images[index];
-        let why = || format!("{} is not running: start it with 'cluster-lab start {}'", image.name, image.name);
+        let lab = crate::name_option(&self.options.name);
+        let why = || format!("{} is not running: start it with 'cluster-lab start{lab} {}'", image.name, image.name);
         let host = image.host.ok_or_else(why)?;
         self.hosts[host].as_mut().ok_or_else(why)
     }
