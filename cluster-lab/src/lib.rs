@@ -14,6 +14,7 @@
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
 //! | [`vary`] | operator commands |
+//! | `lesson` | scenarios that teach |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
@@ -26,6 +27,7 @@ pub mod device;
 mod dial;
 pub mod image;
 pub mod key;
+mod lesson;
 pub mod netstat;
 pub mod network;
 pub mod probe;

@@ -46,7 +46,7 @@ pub(super) async fn status(name: &str) -> Result<Status> {
 }
 
 /// Takes the lab down, or cleans up after it.
-pub(super) async fn down(name: &str) -> Result<()> {
+pub(crate) async fn down(name: &str) -> Result<()> {
     let dir = StateDir::of(name)?;
     if dir.runs() {
         return done(name, Request::Down).await;

@@ -14,8 +14,8 @@ use clap_complete::env::Shells;
 
 use super::{client, help};
 use crate::control::Status;
-use crate::profile;
 use crate::state::StateDir;
+use crate::{lesson, profile};
 
 /// By this variable the shell's script says that it asks for completions.
 const VARIABLE: &str = "CLUSTER_LAB_COMPLETE";
@@ -57,10 +57,11 @@ fn with_candidates(command: Command) -> Command {
     help::under(command, "", &|words, command| {
         command.mut_args(|argument| match (words, argument.get_id().as_str()) {
             // Labs that these make themselves.
-            ("demo" | "bench" | "up", "name") => argument,
+            ("demo" | "bench" | "lesson" | "up", "name") => argument,
             (_, "name") => offer(argument, labs),
             (_, "image" | "images" | "a" | "b") => offer(argument, images),
             (_, "profile") => argument.add(ArgValueCompleter::new(Profiles)),
+            (_, "lesson") => offer(argument, lessons),
             ("vary", "command") => offer(argument, operator_commands),
             _ if argument.is_ignore_case_set() => {
                 let values = argument.get_possible_values();
@@ -90,6 +91,11 @@ fn labs() -> Vec<(String, String)> {
 fn images() -> Vec<(String, String)> {
     let images = status().map(|status| status.images).unwrap_or_default();
     images.into_iter().map(|image| (image.name, image.state.word().to_owned())).collect()
+}
+
+fn lessons() -> Vec<(String, String)> {
+    let titles = lesson::LESSONS.map(|(name, text)| (name.to_owned(), lesson::title(text).to_owned()));
+    titles.into()
 }
 
 /// What `vary` takes, with the ports and DVIPAs of the lab.

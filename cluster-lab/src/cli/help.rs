@@ -79,6 +79,15 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "lesson",
+        &[
+            ("lesson", "which there are"),
+            ("lesson 1", "step by step"),
+            ("lesson takeover --run", "by itself; fails if something else happens than it says"),
+            ("lesson 5 | less", "only to read"),
+        ],
+    ),
+    (
         "bench",
         &[
             ("bench --quick", "whether it works: half a minute"),

@@ -20,7 +20,9 @@ use rustix::process::Signal;
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
-use crate::{bench, demo, image, network, probe, profile, simulate, vary};
+use crate::{bench, demo, image, lesson, network, probe, profile, simulate, vary};
+
+pub(crate) use client::down;
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -31,7 +33,7 @@ struct Cli {
 }
 
 /// Names the lab where no `--name` does.
-const LAB_VARIABLE: &str = "CLUSTER_LAB_NAME";
+pub(crate) const LAB_VARIABLE: &str = "CLUSTER_LAB_NAME";
 
 /// Which lab.
 #[derive(Clone, Debug, Args)]
@@ -188,6 +190,13 @@ enum Command {
         /// Print the matrix as JSON
         #[arg(long, requires = "matrix")]
         json: bool,
+    },
+    /// Go through a lesson, step by step: what z/OS does, what to type, what to see
+    Lesson {
+        #[command(flatten)]
+        lesson: lesson::Arguments,
+        #[command(flatten)]
+        lab: Lab,
     },
     /// Measure this lab and its rivals side by side: the kernel alone, nft DNAT, HAProxy
     Bench(bench::Arguments),
@@ -387,6 +396,7 @@ async fn talk(command: Command) -> Result<()> {
         }
         Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
         Command::Demo { name, .. } => demo::story(&name).await,
+        Command::Lesson { lesson, lab } => lesson::lesson(&lesson, &lab.name).await,
         Command::Bench(arguments) => bench::bench(&arguments).await,
         Command::Completions { shell } => complete::script(shell),
         Command::Man { folder } => {

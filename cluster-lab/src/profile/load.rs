@@ -12,11 +12,17 @@ use crate::tcpip::{self, Settings};
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, raw};
 
 /// Profiles that come with the program: names and texts.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("figure4", include_str!("../../../profiles/figure4.ron")),
     ("figure4-v6", include_str!("../../../profiles/figure4-v6.ron")),
     ("pair", include_str!("../../../profiles/pair.ron")),
     ("wide", include_str!("../../../profiles/wide.ron")),
+    // One for each lesson.
+    ("1-distribution", include_str!("../../../profiles/lessons/1-distribution.ron")),
+    ("2-takeover", include_str!("../../../profiles/lessons/2-takeover.ron")),
+    ("3-takeback", include_str!("../../../profiles/lessons/3-takeback.ron")),
+    ("4-moving-vipa", include_str!("../../../profiles/lessons/4-moving-vipa.ron")),
+    ("5-rolling-upgrade", include_str!("../../../profiles/lessons/5-rolling-upgrade.ron")),
 ];
 
 /// Reads the profile `name`: a file, or one that comes with the program.
