@@ -15,6 +15,15 @@ use crate::supervisor::{self, Handle, Options};
 /// A cluster gets there far sooner, or not at all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Fails unless these clients are there; their packages have the same names.
+pub(crate) async fn needs(programs: &[&str]) -> Result<()> {
+    for program in programs {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        ensure!(found.is_ok(), "this needs {program}: install it with 'apt-get install {program}'");
+    }
+    Ok(())
+}
+
 /// A lab that this process runs.
 #[derive(Debug)]
 pub(crate) struct Lab {

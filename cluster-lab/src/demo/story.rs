@@ -38,10 +38,7 @@ impl Story {
 /// # Errors
 /// What did not hold.
 pub async fn story(name: &str) -> Result<()> {
-    for (program, package) in [("curl", "curl"), ("ncat", "ncat")] {
-        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
-        ensure!(found.is_ok(), "the demo needs {program}: install it with 'apt-get install {package}'");
-    }
+    super::lab::needs(&["curl", "ncat"]).await?;
     let cluster = profile::read("demo", PROFILE, std::path::Path::new("."))?;
     let story = Story { began: Instant::now() };
     story.step("A lab of five images comes up: the example of the patent, figure 4");

@@ -13,6 +13,7 @@ use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::demo::lab;
 use crate::state::StateDir;
 use crate::suggest;
 use shell::Shell;
@@ -62,6 +63,7 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
             crate::name_option(name)
         );
     }
+    lab::needs(&["curl", "ncat"]).await?;
     let mut shell = Shell::start(name)?;
     let mut reader = Reader { waits: !arguments.run, lines: BufReader::new(stdin()).lines() };
     let mut interrupt = signal(SignalKind::interrupt())?;
