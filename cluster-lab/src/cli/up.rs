@@ -72,7 +72,7 @@ pub(super) async fn up(up: Up) -> Result<()> {
                     say(&introduction(&cluster, &up.lab.name, up.host));
                 }
             }
-            Ok(line) = events.recv() => if !up.background { say(&line) },
+            Ok(event) = events.recv() => if !up.background { say(&event.to_string()) },
             _ = interrupt.recv() => handle.take_down(),
             _ = terminate.recv() => handle.take_down(),
             _ = hangup.recv(), if !up.background => handle.take_down(),
