@@ -14,6 +14,7 @@ use crate::key::ClusterKey;
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
 use crate::vary::Vary;
+use crate::watch::{Event, Gauges, Told};
 
 /// Longest line that is read: a CRT of many thousand connections fits.
 const MAX_LINE: u64 = 256 << 20;
@@ -74,6 +75,8 @@ pub enum Request {
     },
     /// The event log from its beginning.
     Log,
+    /// Tells from now on what happens: lines of [`Update`](crate::watch::Update), and no more requests.
+    Watch,
     /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
     Dial {
         /// A TCP address, or `unix:` and a path.
@@ -98,7 +101,7 @@ pub enum Reply {
     /// The image's answer.
     Answer(Answer),
     /// The event log.
-    Log(Vec<String>),
+    Log(Vec<Event>),
     /// It could not be done, and what to do.
     Error(String),
 }
@@ -110,6 +113,8 @@ pub enum Question {
     Netstat(ReportKind),
     /// What it knows of each DVIPA.
     Dvipas,
+    /// What watchers see.
+    Gauges,
     /// Its applications.
     Apps,
     /// Start an application.
@@ -124,6 +129,16 @@ pub enum Question {
     Capture(PathBuf),
 }
 
+impl Question {
+    /// Whether the image is another afterwards.
+    pub fn changes(&self) -> bool {
+        match self {
+            Question::StartApp(_) | Question::StopApp(_) | Question::Cut(_) | Question::Vary(_) => true,
+            Question::Netstat(_) | Question::Dvipas | Question::Gauges | Question::Apps | Question::Capture(_) => false,
+        }
+    }
+}
+
 /// What an image answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
@@ -133,6 +148,8 @@ pub enum Answer {
     Netstat(Report),
     /// The DVIPAs.
     Dvipas(Vec<DvipaView>),
+    /// What watchers see.
+    Gauges(Box<Gauges>),
     /// The applications.
     Apps(Vec<AppStatus>),
 }
@@ -227,6 +244,8 @@ pub struct DvipaStatus {
     pub ports: Vec<u16>,
     /// Who routes it.
     pub owner: Option<String>,
+    /// Round and rank of the latest ownership epoch.
+    pub epoch: (u64, u8),
     /// Who can take over, the next first.
     pub backups: Vec<String>,
     /// Who has a listening application.
@@ -306,12 +325,14 @@ pub enum FromImage {
         /// Which.
         image: String,
     },
-    /// A line for the event log.
+    /// Something for the event log.
     Event {
         /// Which.
         image: String,
-        /// The line.
-        text: String,
+        /// When, by the [monotonic](crate::watch::monotonic) clock.
+        at: u64,
+        /// What.
+        told: Told,
     },
     /// It has left the cluster and ended.
     Stopped {

@@ -10,6 +10,7 @@
 //! | [`device`] | network links: TUN with offload, or memory |
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
+//! | [`watch`] | what a lab tells as it happens, and the model that screens show |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
@@ -40,6 +41,7 @@ pub mod supervisor;
 mod sys;
 pub mod tcpip;
 pub mod vary;
+pub mod watch;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";

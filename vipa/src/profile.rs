@@ -123,6 +123,11 @@ impl Vipa {
         self.set_quiesced(now, what, false);
     }
 
+    /// What is quiesced here: this stack as a target, and servers on these ports.
+    pub fn quiesced(&self) -> (bool, Vec<u16>) {
+        (self.quiesced.target, self.quiesced.ports.iter().copied().collect())
+    }
+
     fn set_quiesced(&mut self, now: Instant, what: Quiesce, on: bool) {
         self.advance(now);
         match (what, on) {

@@ -355,7 +355,7 @@ async fn talk(command: Command) -> Result<()> {
         Command::Down { lab } => client::down(&lab.name).await,
         Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
         Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
-            Reply::Log(lines) => show::lines(&lines),
+            Reply::Log(events) => show::log(&events),
             other => client::unexpected(&other),
         },
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,

@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::control::{AppStatus, ImageState, Status};
 use crate::netstat::Report;
+use crate::watch::Event;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -29,6 +30,10 @@ fn print(text: &str) -> Result<()> {
 
 pub(super) fn lines(lines: &[String]) -> Result<()> {
     print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+}
+
+pub(super) fn log(events: &[Event]) -> Result<()> {
+    print(&events.iter().map(|event| format!("{event}\n")).collect::<String>())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<()> {

@@ -80,7 +80,7 @@ pub(super) async fn up(up: Up) -> Result<()> {
                     say(&introduction(&cluster, &up.lab.name, up.host));
                 }
             }
-            Ok(line) = events.recv() => if !up.background { progress.aside(|| say(&line)) },
+            Ok(event) = events.recv() => if !up.background { progress.aside(|| say(&event.to_string())) },
             _ = interrupt.recv() => handle.take_down(),
             _ = terminate.recv() => handle.take_down(),
             _ = hangup.recv(), if !up.background => handle.take_down(),

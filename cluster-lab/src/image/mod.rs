@@ -248,6 +248,7 @@ impl Host {
                 Answer::Netstat(report::netstat(running.node.shared(), &running.definitions, kind))
             }
             Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
+            Question::Gauges => Answer::Gauges(Box::new(report::gauges(running.node.shared()))),
             Question::Apps => Answer::Apps(running.apps.list()),
             Question::Cut(cut) => {
                 running.node.cut(cut);
@@ -274,8 +275,7 @@ impl Host {
 
     fn tell(&mut self, image: String, story: Story) -> FromImage {
         match story {
-            Story::Event(event) => FromImage::Event { image, text: event.to_string() },
-            Story::Line(text) => FromImage::Event { image, text },
+            Story::Told { at, told } => FromImage::Event { image, at, told },
             Story::Left => {
                 if let Some(running) = self.running.get(&image) {
                     running.node.abort_connections();

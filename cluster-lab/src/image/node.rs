@@ -21,6 +21,7 @@ use super::xcf::{CutLink, XcfLink};
 use crate::control::Cut;
 use crate::device::Device;
 use crate::tcpip::Settings;
+use crate::watch::{Told, monotonic};
 
 /// Largest packet that crosses XCF with its header in one UDP datagram.
 const XCF_MAX_SUPER: u16 = 61_440;
@@ -60,8 +61,11 @@ pub(super) type Storyteller = mpsc::UnboundedSender<(String, Story)>;
 /// What an image tells the lab.
 #[derive(Debug)]
 pub(super) enum Story {
-    Event(vipa::Event),
-    Line(String),
+    /// Something happened, at this time of the [monotonic] clock.
+    Told {
+        at: u64,
+        told: Told,
+    },
     Left,
     Failed(String),
 }
@@ -241,8 +245,8 @@ async fn attend(
                 }
                 continue;
             }
-            Notice::Event(event) => Story::Event(event),
-            Notice::Line(line) => Story::Line(line),
+            Notice::Event { at, event } => Story::Told { at, told: event.into() },
+            Notice::Line(line) => Story::Told { at: monotonic(), told: Told::note(line) },
             Notice::Left => Story::Left,
             Notice::Refused(why) => Story::Failed(why),
         };

@@ -15,6 +15,7 @@ use crate::netstat::{
     BackupRow, ConnectionRow, DefineRow, DestinationRow, DistributeRow, DvipaRow, HomeRow, ParameterRow, RangeRow,
     Report, ReportKind, RouteRow, socket,
 };
+use crate::watch::{Gauges, Peer};
 use vipa::Definitions;
 
 /// The image's view of every DVIPA.
@@ -34,24 +35,33 @@ pub(super) fn dvipas(shared: &Shared) -> Vec<DvipaView> {
     shared.lock().vipa.dvipas().into_iter().map(view).collect()
 }
 
+/// What watchers see.
+pub(super) fn gauges(shared: &Shared) -> Gauges {
+    let (views, vipadyn, destinations) = (dvipas(shared), vipadyn(shared), destinations(shared));
+    let core = shared.lock();
+    let (quiesced, quiesced_ports) = core.vipa.quiesced();
+    let peer =
+        |peer: vipa::status::PeerStatus| Peer { xcf: peer.xcf, contact: peer.contact.into(), resent: peer.resent };
+    Gauges {
+        in_group: core.vipa.in_group(),
+        quiesced,
+        quiesced_ports,
+        views,
+        vipadyn,
+        destinations,
+        routes: core.vipa.crt_len(),
+        peers: core.vipa.peers().into_iter().map(peer).collect(),
+        traffic: core.traffic.clone(),
+    }
+}
+
 /// One of the reports.
 pub(super) fn netstat(shared: &Shared, definitions: &Definitions, kind: ReportKind) -> Report {
     match kind {
         ReportKind::Home => home(shared),
         ReportKind::Vipadcfg => configuration(definitions),
-        ReportKind::Vipadyn => dynamic(shared),
-        ReportKind::Vdpt => Report::Vdpt {
-            destinations: (shared.lock().vipa.dpt().into_iter())
-                .map(|row| DestinationRow {
-                    address: row.dvipa,
-                    port: row.port,
-                    xcf: row.target,
-                    ready: u32::from(row.ready),
-                    total: row.total,
-                    active: u64::from(row.active),
-                })
-                .collect(),
-        },
+        ReportKind::Vipadyn => Report::Vipadyn { dvipas: vipadyn(shared) },
+        ReportKind::Vdpt => Report::Vdpt { destinations: destinations(shared) },
         ReportKind::Vcrt => Report::Vcrt {
             connections: (shared.lock().vipa.crt().into_iter())
                 .map(|row| RouteRow {
@@ -140,7 +150,19 @@ fn configuration(definitions: &Definitions) -> Report {
     }
 }
 
-fn dynamic(shared: &Shared) -> Report {
+fn destinations(shared: &Shared) -> Vec<DestinationRow> {
+    let row = |row: vipa::status::DptRow| DestinationRow {
+        address: row.dvipa,
+        port: row.port,
+        xcf: row.target,
+        ready: u32::from(row.ready),
+        total: row.total,
+        active: u64::from(row.active),
+    };
+    shared.lock().vipa.dpt().into_iter().map(row).collect()
+}
+
+fn vipadyn(shared: &Shared) -> Vec<DvipaRow> {
     let row = |dvipa: vipa::status::DvipaStatus| DvipaRow {
         address: dvipa.address,
         prefix: dvipa.prefix,
@@ -173,7 +195,7 @@ fn dynamic(shared: &Shared) -> Report {
         epoch: (dvipa.epoch.round, dvipa.epoch.rank),
         advertised: dvipa.advertised,
     };
-    Report::Vipadyn { dvipas: shared.lock().vipa.dvipas().into_iter().map(row).collect() }
+    shared.lock().vipa.dvipas().into_iter().map(row).collect()
 }
 
 /// States in z/OS's words.
