@@ -14,6 +14,7 @@
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
+//! | `top` | a lab on a terminal, as it happens |
 //! | [`vary`] | operator commands |
 //! | `lesson` | scenarios that teach |
 //! | [`simulate`] | clusters in virtual time, under every fault |
@@ -40,6 +41,7 @@ mod suggest;
 pub mod supervisor;
 mod sys;
 pub mod tcpip;
+mod top;
 pub mod vary;
 pub mod watch;
 

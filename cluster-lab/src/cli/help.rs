@@ -19,6 +19,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("down", &[("down", "the lab called 'lab'"), ("down --name two", "another one")]),
     ("status", &[("status", "images, and who owns what"), ("status --json", "the same for programs")]),
+    ("top", &[("top", "? shows its keys"), ("top --name two", "of another lab")]),
     ("log", &[("log", "who took over what, and when"), ("log --name two", "of another lab")]),
     (
         "exec",

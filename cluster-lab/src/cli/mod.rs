@@ -20,9 +20,9 @@ use rustix::process::Signal;
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
-use crate::{bench, demo, image, lesson, network, probe, profile, simulate, vary};
+use crate::{bench, demo, image, lesson, network, probe, profile, simulate, top, vary};
 
-pub(crate) use client::down;
+pub(crate) use client::{ask, down, not_running};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -65,6 +65,11 @@ enum Command {
         lab: Lab,
         #[command(flatten)]
         json: Json,
+    },
+    /// Watch a lab on the terminal as it happens, and act on it with keys
+    Top {
+        #[command(flatten)]
+        lab: Lab,
     },
     /// Print the event log
     Log {
@@ -354,6 +359,7 @@ async fn talk(command: Command) -> Result<()> {
         Command::Up(up) => up::up(up).await,
         Command::Down { lab } => client::down(&lab.name).await,
         Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
+        Command::Top { lab } => top::top(&lab.name).await,
         Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
             Reply::Log(events) => show::log(&events),
             other => client::unexpected(&other),
