@@ -5,7 +5,8 @@
 mod shell;
 mod text;
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
@@ -51,7 +52,7 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
     let text = find(wanted)?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if !arguments.run && !terminal {
-        anstream::print!("{text}");
+        say(text.trim_end());
         return Ok(());
     }
     let text = Text::parse(&text).with_context(|| format!("lesson {wanted}"))?;
@@ -85,7 +86,7 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
 
 fn list() -> Result<()> {
     for (index, (_, text)) in LESSONS.iter().enumerate() {
-        anstream::println!("{COMMAND}cluster-lab lesson {}{COMMAND:#}   {}", index + 1, title(text));
+        say(format_args!("{COMMAND}cluster-lab lesson {}{COMMAND:#}   {}", index + 1, title(text)));
     }
     Ok(())
 }
@@ -112,6 +113,11 @@ fn find(wanted: &str) -> Result<String> {
     })
 }
 
+/// Whoever closes our output still wants the lab taken down: that it cannot be written is no error.
+fn say(line: impl Display) {
+    drop(writeln!(anstream::stdout(), "{line}"));
+}
+
 /// Waits for the reader, if there is one.
 struct Reader {
     waits: bool,
@@ -124,8 +130,7 @@ impl Reader {
         if !self.waits {
             return Ok(true);
         }
-        anstream::print!("{NOTE}[Enter runs it, q ends the lesson]{NOTE:#} ");
-        std::io::Write::flush(&mut std::io::stdout())?;
+        say(format_args!("{NOTE}[Enter runs it, q ends the lesson]{NOTE:#}"));
         let line = self.lines.next_line().await?;
         Ok(line.is_some_and(|line| !line.trim().eq_ignore_ascii_case("q")))
     }
@@ -134,10 +139,10 @@ impl Reader {
 async fn go_through(text: &Text, shell: &mut Shell, reader: &mut Reader) -> Result<()> {
     for part in &text.parts {
         match part {
-            Part::Title(title) => anstream::println!("{TITLE}{title}{TITLE:#}"),
-            Part::Prose(prose) => anstream::println!("{prose}"),
+            Part::Title(title) => say(format_args!("{TITLE}{title}{TITLE:#}")),
+            Part::Prose(prose) => say(prose),
             Part::Step(step) => {
-                anstream::println!("{COMMAND}$ {}{COMMAND:#}", step.command.replace('\n', "\n> "));
+                say(format_args!("{COMMAND}$ {}{COMMAND:#}", step.command.replace('\n', "\n> ")));
                 if !reader.goes_on().await? {
                     return Ok(());
                 }
@@ -151,13 +156,13 @@ async fn go_through(text: &Text, shell: &mut Shell, reader: &mut Reader) -> Resu
 /// One step. A reader may have tried something else meanwhile, and is told that things differ.
 async fn take(step: &Step, shell: &mut Shell, lenient: bool) -> Result<()> {
     let printed = shell.run(step).await?;
-    printed.iter().for_each(|line| anstream::println!("{line}"));
+    printed.iter().for_each(say);
     if step.expects(&printed) {
         return Ok(());
     }
     let expected = step.expected.join("\n");
     ensure!(lenient, "'{}' printed something else than the lesson says, which is:\n{expected}", step.command);
-    anstream::println!("{NOTE}The lesson expected something else here:{NOTE:#}\n{expected}");
+    say(format_args!("{NOTE}The lesson expected something else here:{NOTE:#}\n{expected}"));
     Ok(())
 }
 
