@@ -16,6 +16,7 @@ use crate::key::ClusterKey;
 use crate::netstat::{Report, Selection};
 use crate::profile::Cluster;
 use crate::vary::Vary;
+use crate::watch::{Event, Gauges, Told};
 use crate::workload::ByHand;
 
 /// Longest line that is read: a CRT of many thousand connections fits.
@@ -77,6 +78,8 @@ pub enum Request {
     },
     /// The event log from its beginning.
     Log,
+    /// Tells from now on what happens: lines of [`Update`](crate::watch::Update), and no more requests.
+    Watch,
     /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
     Dial {
         /// A TCP address, or `unix:` and a path.
@@ -101,7 +104,7 @@ pub enum Reply {
     /// The image's answer.
     Answer(Answer),
     /// The event log.
-    Log(Vec<String>),
+    Log(Vec<Event>),
     /// It could not be done, and what to do.
     Error(String),
 }
@@ -115,6 +118,8 @@ pub enum Question {
     Sysplex(Sysplex),
     /// What it knows of each DVIPA.
     Dvipas,
+    /// What watchers see.
+    Gauges,
     /// Its applications.
     Apps,
     /// Start an application.
@@ -133,6 +138,26 @@ pub enum Question {
     Explain(Option<SocketAddr>),
 }
 
+impl Question {
+    /// Whether the image is another afterwards.
+    pub fn changes(&self) -> bool {
+        match self {
+            Question::StartApp(_)
+            | Question::StopApp(_)
+            | Question::Cut(_)
+            | Question::Vary(_)
+            | Question::Weigh(_) => true,
+            Question::Netstat(_)
+            | Question::Sysplex(_)
+            | Question::Dvipas
+            | Question::Gauges
+            | Question::Apps
+            | Question::Explain(_)
+            | Question::Capture(_) => false,
+        }
+    }
+}
+
 /// What an image answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
@@ -144,6 +169,8 @@ pub enum Answer {
     Sysplex(SysplexReport),
     /// The DVIPAs.
     Dvipas(Vec<DvipaView>),
+    /// What watchers see.
+    Gauges(Box<Gauges>),
     /// The applications.
     Apps(Vec<AppStatus>),
     /// The connections; the latest first.
@@ -205,6 +232,17 @@ pub enum ImageState {
     Failed,
 }
 
+impl ImageState {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            ImageState::Running => "running",
+            ImageState::Stopped => "stopped",
+            ImageState::Failed => "failed",
+        }
+    }
+}
+
 /// One image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageStatus {
@@ -229,6 +267,8 @@ pub struct DvipaStatus {
     pub ports: Vec<u16>,
     /// Who routes it.
     pub owner: Option<String>,
+    /// Round and rank of the latest ownership epoch.
+    pub epoch: (u64, u8),
     /// Who can take over, the next first.
     pub backups: Vec<String>,
     /// Who has a listening application.
@@ -308,12 +348,14 @@ pub enum FromImage {
         /// Which.
         image: String,
     },
-    /// A line for the event log.
+    /// Something for the event log.
     Event {
         /// Which.
         image: String,
-        /// The line.
-        text: String,
+        /// When, by the [monotonic](crate::watch::monotonic) clock.
+        at: u64,
+        /// What.
+        told: Told,
     },
     /// It has left the cluster and ended.
     Stopped {

@@ -11,11 +11,14 @@
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
 //! | [`explain`] | why a connection went where it went |
+//! | [`watch`] | what a lab tells as it happens, and the model that screens show |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
+//! | `top` | a lab on a terminal, as it happens |
 //! | [`vary`] | operator commands |
 //! | [`workload`] | workload managers: what weighs images and servers |
+//! | `lesson` | scenarios that teach |
 //! | [`simulate`] | clusters in virtual time, under every fault |
 
 pub mod apps;
@@ -30,20 +33,30 @@ pub mod display;
 pub mod explain;
 pub mod image;
 pub mod key;
+mod lesson;
 pub mod netstat;
 pub mod network;
 pub mod probe;
 pub mod profile;
+mod progress;
 pub mod simulate;
 mod state;
+mod suggest;
 pub mod supervisor;
 mod sys;
 pub mod tcpip;
+mod top;
 pub mod vary;
+pub mod watch;
 pub mod workload;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";
+
+/// What a command line needs to be about the lab called `name`: nothing, or an option with a space before.
+fn name_option(name: &str) -> String {
+    if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
+}
 
 /// Has the kernel end this process when its parent ends.
 fn die_with_parent() -> std::io::Result<()> {

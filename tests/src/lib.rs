@@ -11,6 +11,7 @@ pub mod impair;
 pub mod namespace;
 mod network;
 mod probe;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub use download::Download;
 pub use network::{Network, established};
 pub use probe::{Outcome, Probe};
+pub use terminal::Terminal;
 
 /// The workspace's root.
 pub fn workspace() -> PathBuf {

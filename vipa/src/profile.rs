@@ -147,6 +147,11 @@ impl Vipa {
         self.quiesced.covers(port, address)
     }
 
+    /// What is quiesced here: this stack as a target, and servers on these ports.
+    pub fn quiesced(&self) -> (bool, Vec<u16>) {
+        (self.quiesced.target, self.quiesced.ports.iter().copied().collect())
+    }
+
     fn set_quiesced(&mut self, now: Instant, what: Quiesce, on: bool) {
         self.advance(now);
         let Quiesced { target, ports, servers } = &mut self.quiesced;

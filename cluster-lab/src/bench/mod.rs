@@ -23,6 +23,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::progress::Progress;
 use installed::{Missing, find};
 use report::Report;
 use shape::Shape;
@@ -171,13 +172,17 @@ async fn measure(stage: &Stage, arguments: &Arguments, mut missing: Vec<Missing>
     ensure!(!sides.is_empty() && !works.is_empty(), "nothing is left to measure");
     let shapes: Vec<Shape> = sides.iter().map(|side| side.shape).collect();
     let (rounds, times) = arguments.times();
+    let fitting = works.iter().map(|work| shapes.iter().filter(|shape| work.fits(**shape)).count()).sum::<usize>();
+    let progress = Progress::of(fitting * rounds as usize, "measurements");
     let mut report = Report::new(rounds, times.measured.as_secs_f64(), &works, &shapes, missing);
     for round in 1..=rounds {
         for work in &works {
             for side in sides.iter().filter(|side| work.fits(side.shape)) {
+                progress.at(format!("round {round}: {}, {}", work.metrics()[0].title, side.shape.heading()));
                 let values = work.measure(side, times).await?;
                 report.add(*work, side.shape, &values);
-                tell(round, *work, side.shape, &values);
+                progress.print(told(round, *work, side.shape, &values));
+                progress.step();
             }
         }
         sides.reverse();
@@ -195,9 +200,9 @@ fn set_congestion(name: &str) -> [String; 3] {
     ["sh".into(), "-c".into(), format!("echo '{}' > {CONGESTION}", name.replace('\'', ""))]
 }
 
-/// Progress, beside the output.
-fn tell(round: u32, work: Work, shape: Shape, values: &[f64]) {
+/// What was measured just now, beside the output.
+fn told(round: u32, work: Work, shape: Shape, values: &[f64]) -> String {
     let values = work.metrics().iter().zip(values);
     let values: Vec<_> = values.map(|(metric, value)| format!("{} {}", report::number(*value), metric.unit)).collect();
-    eprintln!("round {round}: {:<24}{:<12}{}", work.metrics()[0].title, shape.heading(), values.join(", "));
+    format!("round {round}: {:<24}{:<12}{}", work.metrics()[0].title, shape.heading(), values.join(", "))
 }

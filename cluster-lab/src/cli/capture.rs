@@ -19,6 +19,7 @@ use super::client;
 use crate::capture::{DISSECTOR, Link, Record, Writer};
 use crate::control::Request;
 use crate::state::StateDir;
+use crate::suggest;
 
 /// Between two writes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -81,7 +82,8 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     let mut wanted = if capture.images.is_empty() { known.clone() } else { Vec::new() };
     for image in &capture.images {
         let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(image)) else {
-            bail!("no image '{image}'; the lab has {}", known.join(", "));
+            let meant = suggest::did_you_mean(image, known.iter().map(String::as_str));
+            bail!("there is no image {image}: the lab has {}{meant}", known.join(", "));
         };
         wanted.push(name.clone());
     }

@@ -8,7 +8,7 @@ use crate::control::{self, Reply, Request, Status};
 use crate::state::StateDir;
 use crate::supervisor;
 
-fn not_running(name: &str) -> anyhow::Error {
+pub(crate) fn not_running(name: &str) -> anyhow::Error {
     let running: Vec<String> =
         StateDir::names().into_iter().filter(|name| StateDir::of(name).is_ok_and(|dir| dir.runs())).collect();
     let hint = match running.as_slice() {
@@ -19,7 +19,7 @@ fn not_running(name: &str) -> anyhow::Error {
 }
 
 /// Sends one request; an error that the lab answers is an error here.
-pub(super) async fn ask(name: &str, request: Request) -> Result<Reply> {
+pub(crate) async fn ask(name: &str, request: Request) -> Result<Reply> {
     let dir = StateDir::of(name)?;
     let stream = UnixStream::connect(dir.socket()).await.map_err(|_| not_running(name))?;
     let mut stream = BufReader::new(stream);
@@ -46,7 +46,7 @@ pub(super) async fn status(name: &str) -> Result<Status> {
 }
 
 /// Takes the lab down, or cleans up after it.
-pub(super) async fn down(name: &str) -> Result<()> {
+pub(crate) async fn down(name: &str) -> Result<()> {
     let dir = StateDir::of(name)?;
     if dir.runs() {
         return done(name, Request::Down).await;

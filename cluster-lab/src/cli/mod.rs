@@ -2,22 +2,28 @@
 
 mod capture;
 mod client;
+mod complete;
 mod explain;
+mod help;
+mod man;
 mod operator;
 mod show;
 mod up;
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::Signal;
 
 use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
-use crate::{bench, demo, image, network, probe, profile, simulate};
+use crate::{bench, demo, image, lesson, network, probe, profile, simulate, top};
+
+pub(crate) use client::{ask, down, not_running};
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -27,11 +33,14 @@ struct Cli {
     command: Command,
 }
 
+/// Names the lab where no `--name` does.
+pub(crate) const LAB_VARIABLE: &str = "CLUSTER_LAB_NAME";
+
 /// Which lab.
 #[derive(Clone, Debug, Args)]
 struct Lab {
     /// Name of the lab
-    #[arg(long, default_value = crate::DEFAULT_NAME)]
+    #[arg(long, env = LAB_VARIABLE, default_value = crate::DEFAULT_NAME)]
     name: String,
 }
 
@@ -58,6 +67,11 @@ enum Command {
         #[command(flatten)]
         json: Json,
     },
+    /// Watch a lab on the terminal as it happens, and act on it with keys
+    Top {
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Print the event log
     Log {
         #[command(flatten)]
@@ -68,7 +82,7 @@ enum Command {
         #[command(flatten)]
         lab: Lab,
         /// The command and its arguments
-        #[arg(required = true, last = true)]
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
     /// Run your shell on the client side of the lab's network
@@ -135,53 +149,20 @@ enum Command {
         lab: Lab,
     },
     /// Show a table of an image, laid out as z/OS does
-    ///
-    /// Examples: netstat MVS1 VDPT DETAIL
-    ///           netstat MVS1 VCRT --ipaddr 198.51.100.0/24 --port 60 --max 20
-    #[command(verbatim_doc_comment)]
     Netstat(operator::Netstat),
     /// Show what an image knows of the sysplex, or a netstat report, as z/OS operators ask for it
-    ///
-    /// Examples: display MVS1 TCPIP,,SYSPLEX,VIPADYN
-    ///           display MVS1 TCPIP,,SYSPLEX,GROUP
-    ///           display MVS1 TCPIP,,NETSTAT,VDPT,DETAIL,MAX=10
-    #[command(verbatim_doc_comment)]
     Display(operator::Displayed),
     /// Change a running image: profiles, and what SYSPLEX commands do
-    ///
-    /// Examples: vary MVS1 TCPIP,,OBEYFILE,more.txt
-    ///           vary MVS1 TCPIP,,SYNTAXCHECK,more.txt
-    ///           vary MVS2 TCPIP,,SYSPLEX,QUIESCE,TARGET
-    ///           vary MVS1 TCPIP,,SYSPLEX,{LEAVEGROUP|JOINGROUP}
-    ///           vary MVS1 TCPIP,,SYSPLEX,{DEACTIVATE|REACTIVATE},DVIPA=DVA1
-    ///           vary MVS2 TCPIP,,SYSPLEX,{QUIESCE|RESUME},{PORT=n[,JOBNAME=j]|JOBNAME=j|TARGET}
-    #[command(verbatim_doc_comment)]
     Vary(operator::Command),
     /// Say why connections went where they went: one client's, or the latest
-    ///
-    /// Examples: explain 198.51.100.1:40000
-    ///           explain --last 20
-    #[command(verbatim_doc_comment)]
     Explain(explain::Explain),
     /// Set a weight by hand, over what the profile's workload manager says
     ///
     /// On z/OS WLM alone weighs; this command is this lab's own.
-    ///
-    /// Examples: weight MVS2 20
-    ///           weight MVS2 --port 80 --health 0
-    ///           weight MVS2 --reset
-    #[command(verbatim_doc_comment)]
     Weight(explain::Weight),
     /// Capture packets of images as pcapng, XCF readable
-    ///
-    /// Examples: capture --write takeover.pcapng
-    ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
-    #[command(verbatim_doc_comment)]
     Capture(capture::Capture),
     /// Read a profile and say what is wrong with it, or probably not meant; applies nothing
-    ///
-    /// Example: check mine.ron
-    #[command(verbatim_doc_comment)]
     Check {
         /// A file, or the name of a profile that comes with the program
         profile: String,
@@ -206,12 +187,14 @@ enum Command {
         #[arg(long, requires = "matrix")]
         json: bool,
     },
+    /// Go through a lesson, step by step: what z/OS does, what to type, what to see
+    Lesson {
+        #[command(flatten)]
+        lesson: lesson::Arguments,
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Measure this lab and its rivals side by side: the kernel alone, nft DNAT, HAProxy
-    ///
-    /// Examples: bench --quick
-    ///           bench --only down,up --rounds 9 --json bench.json --svg bench.svg
-    ///           bench --scale --json scale.json
-    #[command(verbatim_doc_comment)]
     Bench(bench::Arguments),
     /// One client of the bench, or the kernel's sink
     #[command(hide = true)]
@@ -235,10 +218,17 @@ enum Command {
     #[command(hide = true)]
     Probe,
     /// Run whole clusters in virtual time, under every fault, and check what must always hold
-    ///
-    /// Example: simulate --seeds 0..1000
-    #[command(verbatim_doc_comment)]
     Simulate(simulate::Arguments),
+    /// Print the script by which a shell completes this command
+    Completions {
+        /// The shell
+        shell: complete::Shell,
+    },
+    /// Write a manual page for each command into a folder
+    Man {
+        /// The folder, made if need be
+        folder: std::path::PathBuf,
+    },
     /// One image's process
     #[command(hide = true)]
     Image(image::Arguments),
@@ -287,18 +277,23 @@ fn signal(text: &str) -> Result<i32, String> {
     Ok(signal.as_raw())
 }
 
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
 /// The command, whole.
 pub fn main() -> ExitCode {
+    complete::answer(Cli::command);
     // Details on request (RUST_LOG); what images say ends up in the lab's event log.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
+        .with_ansi(show::colours(&std::io::stderr()))
         .without_time()
         .init();
-    match run(Cli::parse()) {
+    let matches = help::with_examples(Cli::command()).get_matches();
+    match run(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("cluster-lab: {error:#}");
+            anstream::eprintln!("{ERROR}cluster-lab:{ERROR:#} {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -347,7 +342,7 @@ fn run_in_place(command: &[impl AsRef<OsStr>]) -> Result<ExitCode> {
     let error = std::process::Command::new(program).args(arguments).exec();
     eprintln!("cluster-lab: {} cannot be run: {error}", program.as_ref().display());
     // As a shell says it.
-    Ok(ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }))
+    Ok(ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 }))
 }
 
 async fn talk(command: Command) -> Result<()> {
@@ -355,8 +350,9 @@ async fn talk(command: Command) -> Result<()> {
         Command::Up(up) => up::up(up).await,
         Command::Down { lab } => client::down(&lab.name).await,
         Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
+        Command::Top { lab } => top::top(&lab.name).await,
         Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
-            Reply::Log(lines) => show::lines(&lines),
+            Reply::Log(events) => show::log(&events),
             other => client::unexpected(&other),
         },
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,
@@ -379,11 +375,22 @@ async fn talk(command: Command) -> Result<()> {
         }
         Command::Key { file } => {
             let made = ClusterKey::random()?.write(&file);
-            made.with_context(|| format!("{} is not written; a key that is there is never overwritten", file.display()))
+            made.map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    anyhow!("{} is there already, and a key is never overwritten: choose another name", file.display())
+                }
+                _ => anyhow!("{} cannot be written: {error}", file.display()),
+            })
         }
         Command::Demo { name, matrix: true, weights, json } => demo::matrix(&name, weights, json).await,
-        Command::Demo { name, .. } => demo::story(&name, std::io::stdout().is_terminal()).await,
+        Command::Demo { name, .. } => demo::story(&name).await,
+        Command::Lesson { lesson, lab } => lesson::lesson(&lesson, &lab.name).await,
         Command::Bench(arguments) => bench::bench(&arguments).await,
+        Command::Completions { shell } => complete::script(shell),
+        Command::Man { folder } => {
+            let count = man::write(Cli::command(), &folder)?;
+            show::lines(&[format!("{count} pages are in {}", folder.display())])
+        }
         Command::Probe => probe::serve().await,
         Command::Image(_)
         | Command::Simulate(_)
@@ -391,7 +398,7 @@ async fn talk(command: Command) -> Result<()> {
         | Command::Load { .. }
         | Command::Inside { .. }
         | Command::Exec { .. }
-        | Command::Shell { .. } => Err(anyhow::anyhow!("handled before")).context("a command without a handler"),
+        | Command::Shell { .. } => Err(anyhow!("handled before")).context("a command without a handler"),
     }
 }
 
@@ -411,7 +418,6 @@ async fn app(lab: &str, image: String, verb: AppVerb) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -2,16 +2,29 @@
 
 use std::io::{self, Write};
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
 use crate::control::{AppStatus, ImageState, Status};
 use crate::explain::ExplainedConnection;
 use crate::netstat::Report;
 use crate::profile::ProfileError;
+use crate::watch::Event;
 
-/// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+
+/// Whether colours are seen there: on a terminal, unless NO_COLOR or its like says otherwise.
+pub(super) fn colours(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// Writes to standard output, with its colours only where they are seen; a reader that has seen enough,
+/// such as `head`, is no error.
 fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
@@ -34,6 +47,10 @@ pub(super) fn checked(profile: &str, images: usize, warnings: &[ProfileError]) -
     };
     text.push(format!("{profile}: {images} images, no errors{count}"));
     lines(&text)
+}
+
+pub(super) fn log(events: &[Event]) -> Result<()> {
+    print(&events.iter().map(|event| format!("{event}\n")).collect::<String>())
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
@@ -76,13 +93,9 @@ pub(super) fn status(status: &Status, as_json: bool) -> Result<()> {
     }
     let mut text = format!("{:<16} {:<9} {:>8}  {}\n", "IMAGE", "STATE", "PID", "XCF");
     for image in &status.images {
-        let state = match image.state {
-            ImageState::Running => "running",
-            ImageState::Stopped => "stopped",
-            ImageState::Failed => "failed",
-        };
+        let (state, style) = (image.state.word(), self::style(image.state));
         let pid = image.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        text += &format!("{:<16} {state:<9} {pid:>8}  {}\n", image.name, image.xcf);
+        text += &format!("{:<16} {style}{state:<9}{style:#} {pid:>8}  {}\n", image.name, image.xcf);
     }
     text +=
         &format!("\n{:<8} {:<15} {:<12} {:<9} {:<20} {}\n", "DVIPA", "ADDRESS", "PORTS", "OWNER", "TARGETS", "BACKUPS");
@@ -98,4 +111,12 @@ pub(super) fn status(status: &Status, as_json: bool) -> Result<()> {
         text += &format!("\nXCF is cut: {}\n", cuts.join(", "));
     }
     print(&text)
+}
+
+fn style(state: ImageState) -> Style {
+    match state {
+        ImageState::Running => GOOD,
+        ImageState::Stopped => Style::new(),
+        ImageState::Failed => BAD,
+    }
 }

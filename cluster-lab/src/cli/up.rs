@@ -11,16 +11,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::control::{ImageState, Reply, Request, Status};
 use crate::profile::{self, Cluster};
+use crate::progress::Progress;
 use crate::supervisor::{self, Handle, Options};
 
 /// How long a cluster may take until every DVIPA is served.
 const READY_WAIT: Duration = Duration::from_secs(15);
+/// Images from which on a lab takes long enough for a bar.
+const BIG: usize = 8;
 /// The line by which a background lab says that it is ready.
 const READY: &str = "ready";
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
-    /// A file, or one of the profiles that come with the program: figure4, pair, wide
+    /// A file, or one of the profiles that come with the program: figure4, figure4-v6, pair, wide
     #[arg(default_value = "figure4")]
     profile: String,
     #[command(flatten)]
@@ -54,13 +57,18 @@ pub(super) async fn up(up: Up) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut ready = std::pin::pin!(ready(&cluster, &handle));
+    let progress = match cluster.images.len() {
+        ..BIG => Progress::none(),
+        _ => Progress::of(expected(&cluster).iter().map(|(_, targets)| targets.len()).sum(), "targets serve"),
+    };
+    let mut ready = std::pin::pin!(ready(&cluster, &handle, &progress));
     let mut announced = false;
     loop {
         tokio::select! {
             result = &mut work => return result,
             result = &mut ready, if !announced => {
                 announced = true;
+                progress.end();
                 if let Err(error) = result {
                     handle.take_down();
                     work.await?;
@@ -72,7 +80,7 @@ pub(super) async fn up(up: Up) -> Result<()> {
                     say(&introduction(&cluster, &up.lab.name, up.host));
                 }
             }
-            Ok(line) = events.recv() => if !up.background { say(&line) },
+            Ok(event) = events.recv() => if !up.background { progress.aside(|| say(&event.to_string())) },
             _ = interrupt.recv() => handle.take_down(),
             _ = terminate.recv() => handle.take_down(),
             _ = hangup.recv(), if !up.background => handle.take_down(),
@@ -113,7 +121,7 @@ fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
 }
 
 /// Waits until every DVIPA has its owner and all targets that the profile gives it.
-async fn ready(cluster: &Cluster, handle: &Handle) -> Result<()> {
+async fn ready(cluster: &Cluster, handle: &Handle, progress: &Progress) -> Result<()> {
     let expected = expected(cluster);
     let start = Instant::now();
     loop {
@@ -121,6 +129,7 @@ async fn ready(cluster: &Cluster, handle: &Handle) -> Result<()> {
         if let Some(image) = status.images.iter().find(|image| image.state == ImageState::Failed) {
             bail!("{} could not start; the event log above says why", image.name);
         }
+        progress.reached(expected.iter().map(|one| served(&status, one)).sum());
         let Some(missing) = expected.iter().find_map(|one| missing(&status, one)) else { return Ok(()) };
         if start.elapsed() > READY_WAIT {
             bail!("the cluster did not get ready in time: {missing}");
@@ -158,6 +167,12 @@ fn expected(cluster: &Cluster) -> Vec<Expected> {
     expected
 }
 
+/// How many of the targets serve already.
+fn served(status: &Status, (address, targets): &Expected) -> usize {
+    let dvipa = status.dvipas.iter().find(|dvipa| dvipa.address == *address);
+    dvipa.map_or(0, |dvipa| targets.iter().filter(|target| dvipa.targets.contains(target)).count())
+}
+
 fn missing(status: &Status, (address, targets): &Expected) -> Option<String> {
     let dvipa = status.dvipas.iter().find(|dvipa| dvipa.address == *address)?;
     if dvipa.owner.is_none() {
@@ -169,7 +184,7 @@ fn missing(status: &Status, (address, targets): &Expected) -> Option<String> {
 
 /// What to type next.
 fn introduction(cluster: &Cluster, name: &str, host: bool) -> String {
-    let option = if name == crate::DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
+    let option = crate::name_option(name);
     let exec = if host { String::new() } else { format!("cluster-lab exec{option} -- ") };
     let mut text = format!("lab '{name}' is up: {} images. Try:\n", cluster.images.len());
     let mut owner = None;

@@ -15,6 +15,15 @@ use crate::supervisor::{self, Handle, Options};
 /// A cluster gets there far sooner, or not at all.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Fails unless these clients are there; their packages have the same names.
+pub(crate) async fn needs(programs: &[&str]) -> Result<()> {
+    for program in programs {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        ensure!(found.is_ok(), "this needs {program}: install it with 'apt-get install {program}'");
+    }
+    Ok(())
+}
+
 /// A lab that this process runs.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -85,7 +94,7 @@ impl Lab {
     /// The last lines of the event log.
     pub async fn log(&self, lines: usize) -> Vec<String> {
         match self.handle.request(Request::Log).await {
-            Ok(Reply::Log(log)) => log[log.len().saturating_sub(lines)..].to_vec(),
+            Ok(Reply::Log(log)) => log.iter().skip(log.len().saturating_sub(lines)).map(ToString::to_string).collect(),
             _ => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use super::lab::Lab;
 use super::prober::Prober;
 use crate::probe::{Failure, Order, Outcome};
 use crate::profile;
+use crate::progress::Progress;
 
 const PROFILE: &str = include_str!("../../../profiles/matrix.ron");
 const ROUND_ROBIN: &str = "DISTMethod ROUNDROBIN DVA PORT 7 DESTIP XCF2 XCF3 XCF4 XCF5";
@@ -112,9 +113,12 @@ async fn fill(lab: &Lab) -> Result<Vec<Cell>> {
     let dvipa = SocketAddr::new(lab.dvipa(faults::DVIPA).await?.address, 7);
     let mut prober = Prober::start(lab)?;
     let mut cells = Vec::new();
+    let progress = Progress::of(Fault::ALL.len(), "faults");
     for fault in Fault::ALL {
+        progress.at(fault.title());
         let row = row(lab, &mut prober, dvipa, fault).await;
         cells.extend(row.with_context(|| format!("while the fault was: {}", fault.title()))?);
+        progress.step();
     }
     Ok(cells)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::lab::Lab;
 use crate::control::Request;
@@ -15,22 +15,21 @@ use crate::profile;
 
 const PROFILE: &str = include_str!("../../../profiles/demo.ron");
 const WEB: &str = "http://203.0.113.1:60";
+const TITLE: anstyle::Style = anstyle::Style::new().bold();
 const BYTES: usize = 100_000_000;
 
 /// Prints the steps.
 struct Story {
-    colour: bool,
     began: Instant,
 }
 
 impl Story {
     fn step(&self, text: &str) {
-        let (on, off) = if self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        println!("\n{on}{text}{off}");
+        anstream::println!("\n{TITLE}{text}{TITLE:#}");
     }
 
     fn fact(&self, text: &str) {
-        println!("  [{:6.2} s] {text}", self.began.elapsed().as_secs_f64());
+        anstream::println!("  [{:6.2} s] {text}", self.began.elapsed().as_secs_f64());
     }
 }
 
@@ -38,13 +37,10 @@ impl Story {
 ///
 /// # Errors
 /// What did not hold.
-pub async fn story(name: &str, colour: bool) -> Result<()> {
-    for (program, package) in [("curl", "curl"), ("ncat", "ncat")] {
-        let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
-        ensure!(found.is_ok(), "the demo needs {program}: install it with 'apt-get install {package}'");
-    }
+pub async fn story(name: &str) -> Result<()> {
+    super::lab::needs(&["curl", "ncat"]).await?;
     let cluster = profile::read("demo", PROFILE, std::path::Path::new("."))?;
-    let story = Story { colour, began: Instant::now() };
+    let story = Story { began: Instant::now() };
     story.step("A lab of five images comes up: the example of the patent, figure 4");
     Lab::with(name, cluster, async |lab| tell(lab, &story).await).await?;
     story.step("All of it held. Now by hand: cluster-lab up");

@@ -16,6 +16,7 @@ use crate::apps::{self, Datagrams, Listener};
 use crate::control::AppStatus;
 use crate::dial::SupervisorDialer;
 use crate::profile::{App, AppKind, Image};
+use crate::suggest;
 
 #[async_trait]
 impl Listener for TcpListener {
@@ -63,7 +64,11 @@ impl Applications {
     fn find(&self, name: &str) -> Result<usize> {
         self.slots.iter().position(|slot| slot.app.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let names: Vec<&str> = self.slots.iter().map(|slot| slot.app.name.as_str()).collect();
-            anyhow!("{} has no application {name}: it has {}", self.image, names.join(", "))
+            if names.is_empty() {
+                return anyhow!("{} has no application {name}: its profile gives it none", self.image);
+            }
+            let meant = suggest::did_you_mean(name, names.iter().copied());
+            anyhow!("{} has no application {name}: it has {}{meant}", self.image, names.join(", "))
         })
     }
 

@@ -19,6 +19,7 @@ use super::shared::{Core, Shared};
 use super::watch::Starvation;
 use super::xcf::{CutLink, XcfLink};
 use crate::device::Device;
+use crate::watch::Traffic;
 
 /// The network link of an image.
 pub(super) const NETWORK: LinkId = LinkId(0);
@@ -35,8 +36,8 @@ pub(super) enum Notice {
     RouteRefused { address: IpAddr, error: io::Error },
     /// From now on the peer's process can be watched.
     PeerUp { xcf: IpAddr, incarnation: u64, process: Option<u32> },
-    /// A line for the event log.
-    Event(vipa::Event),
+    /// Something for the event log, and when it was.
+    Event { at: u64, event: vipa::Event },
     /// Another line for it.
     Line(String),
     /// The stack has left the cluster in order: the image may end.
@@ -96,8 +97,8 @@ impl Driver {
             core.vipa.handle_timeout(now);
         }
         self.settle(core, now);
-        let Core { stack, vipa, .. } = core;
-        let mut out = Out { links: &mut self.links, outbound: vipa.outbound_header() };
+        let Core { stack, vipa, traffic, .. } = core;
+        let mut out = Out { links: &mut self.links, traffic, outbound: vipa.outbound_header() };
         more |= stack.poll_transmit(now, &mut out, BATCH);
         self.links.xcf.flush();
         core.wake();
@@ -111,6 +112,7 @@ impl Driver {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(received) => received?,
             }
+            core.traffic.network_in.add(self.spare.len(), &self.spare.offload);
             let packet = std::mem::replace(&mut self.spare, core.stack.pool_mut().take());
             let disposition = core.vipa.route(now, packet, Origin::Network);
             self.dispose(core, now, NETWORK, disposition);
@@ -141,6 +143,7 @@ impl Driver {
                         }
                         Direction::Outbound => {
                             if let Some(network) = &mut self.links.network {
+                                core.traffic.network_out.add(packet.len(), &packet.offload);
                                 network.send_packet(&mut packet);
                             }
                             core.stack.pool_mut().give(packet);
@@ -164,6 +167,7 @@ impl Driver {
     }
 
     fn forward(&mut self, core: &mut Core, to: IpAddr, header: DataHeader, packet: Packet) {
+        core.traffic.xcf_to(to).add(packet.len(), &packet.offload);
         if let Some(free) = self.links.forward(to, header, packet) {
             core.stack.pool_mut().give(free);
         }
@@ -213,7 +217,7 @@ impl Driver {
             Action::Break(broken) => core.stack.tcp_abort_all(now, |local, remote| broken.covers(local, remote)),
             Action::PortsLeased { .. } => core.leased.drain(..).for_each(Waker::wake),
             Action::Refused { why } => self.notice(Notice::Refused(why)),
-            Action::Event(event) => self.notice(Notice::Event(event)),
+            Action::Event(event) => self.notice(Notice::Event { at: crate::watch::monotonic(), event }),
             // LEAVEGROUP: the image goes on without the cluster.
             Action::Left if !core.vipa.in_group() => {}
             Action::Left => self.notice(Notice::Left),
@@ -302,6 +306,7 @@ impl Links {
 /// Where the stack's own packets go.
 struct Out<'a> {
     links: &'a mut Links,
+    traffic: &'a mut Traffic,
     outbound: DataHeader,
 }
 
@@ -310,10 +315,12 @@ impl Egress for Out<'_> {
         match (packet.link, packet.next_hop) {
             (NETWORK, _) => {
                 if let Some(network) = &mut self.links.network {
+                    self.traffic.network_out.add(packet.len(), &packet.offload);
                     network.send(packet);
                 }
             }
             (XCF, Some(next_hop)) => {
+                self.traffic.xcf_to(next_hop).add(packet.len(), &packet.offload);
                 let mut header = self.outbound;
                 header.offload = packet.offload;
                 if packet.destination == next_hop {

@@ -28,6 +28,7 @@ use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::explain::ExplainedConnection;
 use crate::network;
+use crate::watch::{Told, monotonic};
 use announce::Announcer;
 use applications::Applications;
 use node::{NetworkLink, Node, Plan, Story};
@@ -210,6 +211,7 @@ impl Host {
                 Answer::Sysplex(report::sysplex(running.node.shared(), cluster, image, &sysplex)?)
             }
             Question::Dvipas => Answer::Dvipas(report::dvipas(running.node.shared())),
+            Question::Gauges => Answer::Gauges(Box::new(report::gauges(running.node.shared()))),
             Question::Apps => Answer::Apps(running.apps.list()),
             Question::Cut(cut) => {
                 running.node.cut(cut);
@@ -239,8 +241,9 @@ impl Host {
             }
             Question::Vary(vary) => {
                 let command = format!("{PROCESSING} PROCESSING COMMAND: {vary}");
+                let story = Story::Told { at: monotonic(), told: Told::note(command) };
                 // The lab may be over.
-                let _ = self.stories.send((image.to_owned(), Story::Line(command)));
+                let _ = self.stories.send((image.to_owned(), story));
                 running.vary(&self.start.cluster, image, vary)?;
                 Answer::Done
             }
@@ -249,8 +252,7 @@ impl Host {
 
     fn tell(&mut self, image: String, story: Story) -> FromImage {
         match story {
-            Story::Event(event) => FromImage::Event { image, text: event.to_string() },
-            Story::Line(text) => FromImage::Event { image, text },
+            Story::Told { at, told } => FromImage::Event { image, at, told },
             Story::Left => {
                 if let Some(running) = self.running.get(&image) {
                     running.node.abort_connections();

@@ -21,6 +21,7 @@ use super::xcf::{CutLink, XcfLink};
 use crate::control::Cut;
 use crate::device::Device;
 use crate::tcpip::Settings;
+use crate::watch::{Told, monotonic};
 
 /// Largest packet that crosses XCF with its header in one UDP datagram.
 const XCF_MAX_SUPER: u16 = 61_440;
@@ -60,8 +61,11 @@ pub(super) type Storyteller = mpsc::UnboundedSender<(String, Story)>;
 /// What an image tells the lab.
 #[derive(Debug)]
 pub(super) enum Story {
-    Event(vipa::Event),
-    Line(String),
+    /// Something happened, at this time of the [monotonic] clock.
+    Told {
+        at: u64,
+        told: Told,
+    },
     Left,
     Failed(String),
 }
@@ -241,16 +245,16 @@ async fn attend(
                 }
                 continue;
             }
-            Notice::Event(event) => {
+            Notice::Event { at, event } => {
                 // What a z/OS console shows of it comes after the story.
-                let messages = event.messages().into_iter().map(Story::Line);
-                for story in std::iter::once(Story::Event(event)).chain(messages) {
+                let messages = event.messages().into_iter().map(Told::note);
+                for told in std::iter::once(event.into()).chain(messages) {
                     // The lab may be over.
-                    let _ = storyteller.send((name.clone(), story));
+                    let _ = storyteller.send((name.clone(), Story::Told { at, told }));
                 }
                 continue;
             }
-            Notice::Line(line) => Story::Line(line),
+            Notice::Line(line) => Story::Told { at: monotonic(), told: Told::note(line) },
             Notice::Left => Story::Left,
             Notice::Refused(why) => Story::Failed(why),
         };

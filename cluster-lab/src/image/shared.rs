@@ -10,6 +10,7 @@ use std::time::Instant as HostInstant;
 
 use super::xcf::Refusals;
 use crate::tcpip::Settings;
+use crate::watch::Traffic;
 use futures_util::task::AtomicWaker;
 use stack::tcp::TcpEvent;
 use stack::udp::UdpEvent;
@@ -76,6 +77,8 @@ pub(super) struct Core {
     pub vipa: Vipa,
     /// What the image's TCP/IP profile sets.
     pub settings: Settings,
+    /// What has crossed its links.
+    pub traffic: Traffic,
     pub connections: Wakers,
     pub listeners: Wakers,
     pub datagrams: Wakers,
@@ -153,6 +156,7 @@ impl Shared {
             stack,
             vipa,
             settings: Settings::default(),
+            traffic: Traffic::default(),
             connections: Wakers::default(),
             listeners: Wakers::default(),
             datagrams: Wakers::default(),

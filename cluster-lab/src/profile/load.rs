@@ -6,16 +6,23 @@ use std::path::Path;
 use vipa::statements::{self, Places};
 
 use crate::key::ClusterKey;
+use crate::suggest;
 use crate::tcpip::{self, Settings};
 
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, lint, raw};
 
 /// Profiles that come with the program: names and texts.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("figure4", include_str!("../../../profiles/figure4.ron")),
     ("figure4-v6", include_str!("../../../profiles/figure4-v6.ron")),
     ("pair", include_str!("../../../profiles/pair.ron")),
     ("wide", include_str!("../../../profiles/wide.ron")),
+    // One for each lesson.
+    ("1-distribution", include_str!("../../../profiles/lessons/1-distribution.ron")),
+    ("2-takeover", include_str!("../../../profiles/lessons/2-takeover.ron")),
+    ("3-takeback", include_str!("../../../profiles/lessons/3-takeback.ron")),
+    ("4-moving-vipa", include_str!("../../../profiles/lessons/4-moving-vipa.ron")),
+    ("5-rolling-upgrade", include_str!("../../../profiles/lessons/5-rolling-upgrade.ron")),
 ];
 
 /// Reads the profile `name`: a file, or one that comes with the program.
@@ -38,7 +45,8 @@ pub fn examine(name: &str) -> Result<(Cluster, Vec<ProfileError>), ProfileErrors
         (Some((_, text)), Err(_)) => (*text).to_owned(),
         (None, Err(error)) => {
             let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-            let message = format!("cannot be read: {error}; expected a file, or one of {}", known.join(", "));
+            let meant = suggest::did_you_mean(name, known.iter().copied());
+            let message = format!("cannot be read: {error}; expected a file, or one of {}{meant}", known.join(", "));
             return Err(ProfileErrors(vec![ProfileError { file: name.to_owned(), at: (1, 1), message }]));
         }
     };

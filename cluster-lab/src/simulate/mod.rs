@@ -33,6 +33,7 @@ use clap::Args;
 use serde::Serialize;
 use vipa::Guard;
 
+use crate::progress::Progress;
 use plan::Plan;
 use world::{Coverage, Outcome, run};
 
@@ -159,13 +160,12 @@ fn one(arguments: &Arguments, seed: u64) -> Outcome {
 }
 
 fn progress(next: &AtomicU64, seeds: &Range<u64>, stop: &AtomicBool) {
+    let all = usize::try_from(seeds.end - seeds.start).unwrap_or(usize::MAX);
+    let progress = Progress::of(all, "seeds");
     loop {
         let done = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
-        eprint!("\r{done} of {} seeds", seeds.end - seeds.start);
-        // A progress line that cannot be written is not missed.
-        drop(std::io::stderr().flush());
+        progress.reached(usize::try_from(done).unwrap_or(all));
         if done >= seeds.end - seeds.start || stop.load(Ordering::Relaxed) {
-            eprintln!();
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(200));

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{ANSWER_WAIT, Supervisor};
 use crate::control::{Cut, Question, Reply};
+use crate::watch::{Kind, Told};
 
 /// From whom to whom XCF carries nothing, by XCF addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(super) fn cut(
         Ok((pairs, words)) => {
             let mut cuts = supervisor.cuts.clone();
             cuts.0.extend(pairs);
-            apply(supervisor, cuts, &format!("XCF is cut {words}"), reply);
+            apply(supervisor, cuts, Told::new(Kind::Cut, format!("XCF is cut {words}")), reply);
         }
     }
     Ok(())
@@ -82,19 +83,19 @@ pub(super) fn heal(
         }
         None => "everywhere".into(),
     };
-    apply(supervisor, cuts, &format!("XCF is healed {words}"), reply);
+    apply(supervisor, cuts, Told::new(Kind::Healed, format!("XCF is healed {words}")), reply);
     Ok(())
 }
 
 /// Tells every running image whose part has changed, and answers once they obey.
-fn apply(supervisor: &mut Supervisor, cuts: Cuts, line: &str, reply: oneshot::Sender<Reply>) {
+fn apply(supervisor: &mut Supervisor, cuts: Cuts, told: Told, reply: oneshot::Sender<Reply>) {
     let before = std::mem::replace(&mut supervisor.cuts, cuts);
     if before == supervisor.cuts {
         // It is as it was.
         drop(reply.send(Reply::Done));
         return;
     }
-    supervisor.tell(line);
+    supervisor.tell(None, told);
     let mut answers = Vec::new();
     for index in 0..supervisor.images.len() {
         let xcf = supervisor.images[index].xcf;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 use super::processes::Host;
 use super::{Input, Supervisor};
 use crate::control::{ImageState, Question, Reply, ToImage};
+use crate::watch::{Kind, Told};
 
 /// How long an image may take to stop in order before it is ended.
 const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -15,14 +17,26 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 impl Supervisor {
     pub(super) fn kill(&mut self, index: usize, signal: i32) -> Result<Reply, String> {
         let in_process = self.options.in_process;
+        let now = self.watching.now();
         let name = self.images[index].name.clone();
         let host = self.host_of(index)?;
         if !in_process {
             host.signal(signal).map_err(|error| format!("{name} cannot be signalled: {error}"))?;
-        } else if signal == rustix::process::Signal::KILL.as_raw() {
-            host.say(ToImage::Crash { image: name });
+        } else if signal == Signal::KILL.as_raw() {
+            host.say(ToImage::Crash { image: name.clone() });
         } else {
             return Err("with --in-process images share one process: only KILL can be told apart".into());
+        }
+        match Signal::from_named_raw(signal) {
+            Some(Signal::STOP | Signal::TSTP) => {
+                self.images[index].signalled = Some(now);
+                self.happened(now, Some(&name), Told::new(Kind::Paused, "paused by a signal"));
+            }
+            Some(Signal::CONT) => {
+                self.images[index].signalled = None;
+                self.happened(now, Some(&name), Told::new(Kind::Continued, "continued by a signal"));
+            }
+            _ => self.images[index].signalled = Some(now),
         }
         Ok(Reply::Done)
     }
@@ -43,8 +57,8 @@ impl Supervisor {
     pub(super) fn overdue(&mut self, index: usize, life: u64) {
         let image = &self.images[index];
         if image.stopping && image.life == life && image.host.is_some() {
-            self.tell(&format!("{}: did not stop in time and is ended", self.images[index].name.clone()));
-            drop(self.kill(index, rustix::process::Signal::KILL.as_raw()));
+            self.tell(Some(index), Told::note("did not stop in time and is ended"));
+            drop(self.kill(index, Signal::KILL.as_raw()));
         }
     }
 
@@ -91,6 +105,7 @@ impl Supervisor {
         let begin = ToImage::Start { image: name, incarnation, cut: self.cuts.of(image.xcf), captures };
         (image.host, image.stopping, image.state) = (Some(host), false, ImageState::Running);
         image.life += 1;
+        (image.since, image.signalled) = (self.watching.now(), None);
         if let Some(host) = &mut self.hosts[host] {
             host.say(begin);
         }
@@ -116,13 +131,14 @@ impl Supervisor {
         let name = image.name.clone();
         image.host = None;
         image.state = if std::mem::take(&mut image.stopping) { ImageState::Stopped } else { ImageState::Failed };
-        let reply = match image.state {
-            ImageState::Stopped => Reply::Done,
-            _ => Reply::Error(format!("{name} {how}")),
+        let (kind, reply) = match image.state {
+            ImageState::Stopped => (Kind::Stopped, Reply::Done),
+            _ => (Kind::Ended, Reply::Error(format!("{name} {how}"))),
         };
         for waiting in std::mem::take(&mut image.waiting) {
             drop(waiting.send(reply.clone()));
         }
-        self.tell(&format!("{name}: {how}"));
+        let signalled = self.images[index].signalled.take();
+        self.tell(Some(index), Told { signalled, ..Told::new(kind, how) });
     }
 }

@@ -7,12 +7,13 @@ mod cuts;
 mod lives;
 mod processes;
 mod status;
+mod watching;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::BufReader;
@@ -24,8 +25,11 @@ use crate::key::ClusterKey;
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
+use crate::suggest;
+use crate::watch::{Event, Kind, Sample, Told};
 use cuts::Cuts;
 use processes::Host;
+use watching::Watching;
 
 /// Lines of the event log that are kept.
 const LOG_LINES: usize = 10_000;
@@ -64,6 +68,12 @@ enum Input {
         image: usize,
         life: u64,
     },
+    /// Somebody wants to watch.
+    Watch(oneshot::Sender<watching::Watch>),
+    /// It is time to look at the images, by the plan of this number.
+    Look(u64),
+    /// They have been looked at.
+    Looked(Box<Sample>),
     TakeDown,
 }
 
@@ -78,6 +88,10 @@ struct Image {
     life: u64,
     /// Of its latest life.
     incarnation: u64,
+    /// When that began, in microseconds since the lab did.
+    since: u64,
+    /// When the lab last sent it a signal that ends it or stops it.
+    signalled: Option<u64>,
     /// Sockets that get copies of its packets.
     captures: Vec<PathBuf>,
     stopping: bool,
@@ -100,9 +114,10 @@ pub struct Supervisor {
     hosts: Vec<Option<Host>>,
     questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
     next_question: u64,
-    began: Instant,
-    log: std::collections::VecDeque<String>,
-    events: broadcast::Sender<String>,
+    log: std::collections::VecDeque<Event>,
+    next_event: u64,
+    watching: Watching,
+    events: broadcast::Sender<Event>,
     inputs: mpsc::UnboundedSender<Input>,
 }
 
@@ -110,7 +125,7 @@ pub struct Supervisor {
 #[derive(Clone, Debug)]
 pub struct Handle {
     inputs: mpsc::UnboundedSender<Input>,
-    events: broadcast::Sender<String>,
+    events: broadcast::Sender<Event>,
 }
 
 impl Handle {
@@ -120,8 +135,8 @@ impl Handle {
         drop(self.inputs.send(Input::TakeDown));
     }
 
-    /// Event log lines from now on.
-    pub fn events(&self) -> broadcast::Receiver<String> {
+    /// The event log from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
@@ -185,7 +200,10 @@ impl Supervisor {
             }
             if let Err(error) = network::set_up(&plan).await {
                 drop(network::tear_down(&names).await);
-                return Err(error);
+                return Err(match rustix::process::geteuid().is_root() {
+                    true => error,
+                    false => error.context("--host changes the host's own network: run it as root, or without --host"),
+                });
             }
             (None, names.clone())
         } else {
@@ -208,6 +226,8 @@ impl Supervisor {
             host: None,
             life: 0,
             incarnation: 0,
+            since: 0,
+            signalled: None,
             captures: Vec::new(),
             stopping: false,
             waiting: Vec::new(),
@@ -227,8 +247,9 @@ impl Supervisor {
             hosts: Vec::new(),
             questions: HashMap::new(),
             next_question: 0,
-            began: Instant::now(),
             log: std::collections::VecDeque::new(),
+            next_event: 1,
+            watching: Watching::new(),
             events,
             inputs,
         };
@@ -275,10 +296,14 @@ impl Supervisor {
                 Input::Complained { host, line } => {
                     let images = self.images.iter().filter(|image| image.host == Some(host));
                     let who = images.map(|image| image.name.as_str()).collect::<Vec<_>>().join(" ");
-                    self.tell(&format!("{who}: {line}"));
+                    let at = self.watching.now();
+                    self.happened(at, Some(&who), Told::note(line));
                 }
                 Input::Ended { host, how } => self.ended(host, &how),
                 Input::Overdue { image, life } => self.overdue(image, life),
+                Input::Watch(reply) => self.watch(reply),
+                Input::Look(plan) => self.look(plan),
+                Input::Looked(sample) => self.looked(sample),
             }
         }
         Ok(())
@@ -294,25 +319,22 @@ impl Supervisor {
         }
         self.holder = None;
         if let Err(error) = network::tear_down(&self.devices).await {
-            self.tell(&format!("the host's devices stay: {error:#}"));
+            self.tell(None, Told::note(format!("the host's devices stay: {error:#}")));
         }
         self.dir.remove();
     }
 
-    fn tell(&mut self, line: &str) {
-        let line = format!("[{:9.3}] {line}", self.began.elapsed().as_secs_f64());
-        if self.log.len() == LOG_LINES {
-            self.log.pop_front();
-        }
-        self.log.push_back(line.clone());
-        // Nobody may be listening.
-        drop(self.events.send(line));
+    /// Something happened just now, to an image or to the lab.
+    fn tell(&mut self, image: Option<usize>, told: Told) {
+        let (at, name) = (self.watching.now(), image.map(|index| self.images[index].name.clone()));
+        self.happened(at, name.as_deref(), told);
     }
 
     fn find(&self, name: &str) -> Result<usize, String> {
         self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
-            format!("there is no image {name}: the lab has {}", names.join(", "))
+            let meant = suggest::did_you_mean(name, names.iter().copied());
+            format!("there is no image {name}: the lab has {}{meant}", names.join(", "))
         })
     }
 
@@ -362,13 +384,15 @@ impl Supervisor {
             },
             Request::Ask { image, question } => match self.find(&image).and_then(|index| self.ask(index, question)) {
                 Ok(answer) => {
-                    let who = image.to_uppercase();
+                    let (who, lab) = (image.to_uppercase(), crate::name_option(&self.options.name));
                     tokio::spawn(async move {
                         let answer = match tokio::time::timeout(ANSWER_WAIT, answer).await {
                             Ok(Ok(Ok(answer))) => Reply::Answer(answer),
                             Ok(Ok(Err(error))) => Reply::Error(error),
                             Ok(Err(_)) => Reply::Error(format!("{who} has just ended")),
-                            Err(_) => Reply::Error(format!("{who} does not answer; is it stopped by a signal?")),
+                            Err(_) => Reply::Error(format!(
+                                "{who} does not answer: if a signal stopped it, 'cluster-lab kill{lab} {who} --signal CONT' wakes it"
+                            )),
                         };
                         drop(reply.send(answer));
                     });
@@ -377,7 +401,7 @@ impl Supervisor {
                 Err(error) => Err(error),
             },
             // Handled where they come in.
-            Request::Down | Request::Dial { .. } => Ok(Reply::Done),
+            Request::Down | Request::Dial { .. } | Request::Watch => Ok(Reply::Done),
         };
         match done {
             Ok(answer) => drop(reply.send(answer)),
@@ -389,15 +413,20 @@ impl Supervisor {
     /// The process that `image` lives in, if it runs.
     fn host_of(&mut self, index: usize) -> Result<&mut Host, String> {
         let image = &self.images[index];
-        let why = || format!("{} is not running: start it with 'cluster-lab start {}'", image.name, image.name);
+        let lab = crate::name_option(&self.options.name);
+        let why = || format!("{} is not running: start it with 'cluster-lab start{lab} {}'", image.name, image.name);
         let host = image.host.ok_or_else(why)?;
         self.hosts[host].as_mut().ok_or_else(why)
     }
 
     fn ask(&mut self, index: usize, question: Question) -> Result<oneshot::Receiver<Result<Answer, String>>, String> {
+        let changes = question.changes();
         let (id, image) = (self.next_question, self.images[index].name.clone());
         self.host_of(index)?.say(ToImage::Ask { id, image, question });
         self.next_question += 1;
+        if changes {
+            self.look_soon();
+        }
         let (sender, receiver) = oneshot::channel();
         // Questions that nobody waits for any more go.
         self.questions.retain(|_, asker| !asker.is_closed());
@@ -415,10 +444,13 @@ impl Supervisor {
                     for waiting in std::mem::take(&mut self.images[index].waiting) {
                         drop(waiting.send(Reply::Done));
                     }
-                    self.tell(&format!("{image}: up"));
+                    self.tell(Some(index), Told::new(Kind::Up, "up"));
                 }
             }
-            FromImage::Event { image, text } => self.tell(&format!("{image}: {text}")),
+            FromImage::Event { image, at, told } => {
+                let at = self.watching.since_beginning(at);
+                self.happened(at, Some(&image), told);
+            }
             FromImage::Stopped { image } => {
                 if let Some(index) = of(self, &image) {
                     self.image_ended(index, "stopped");
@@ -476,6 +508,9 @@ async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Res
     while let Some(request) = control::read::<Request>(&mut stream).await? {
         if let Request::Dial { target } = request {
             return dial(stream.into_inner(), &target).await;
+        }
+        if let Request::Watch = request {
+            return watching::serve(stream.into_inner(), inputs).await;
         }
         let (sender, receiver) = oneshot::channel();
         inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;

@@ -40,13 +40,20 @@ pub(super) fn collect(supervisor: &mut Supervisor, reply: oneshot::Sender<Reply>
 }
 
 /// Of each DVIPA the view with the latest epoch counts; of its owner the owner's own.
-fn combine(cluster: &Cluster, images: &[ImageStatus], known: &[(IpAddr, Vec<DvipaView>)]) -> Vec<DvipaStatus> {
+pub(super) fn combine(
+    cluster: &Cluster,
+    images: &[ImageStatus],
+    known: &[(IpAddr, Vec<DvipaView>)],
+) -> Vec<DvipaStatus> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for image in &cluster.images {
         let definitions = image.definitions();
         let defined = definitions.defines.iter().map(|define| define.address);
         addresses.extend(defined.chain(definitions.backups.iter().map(|backup| backup.address)));
     }
+    // Those that applications have made (D4), and those of an OBEYFILE.
+    let owned = |view: &&DvipaView| view.owner.is_some();
+    addresses.extend(known.iter().flat_map(|(_, views)| views.iter().filter(owned)).map(|view| view.address));
     addresses.sort();
     addresses.dedup();
     let runs = |xcf: IpAddr| images.iter().any(|image| image.xcf == xcf && image.state == ImageState::Running);
@@ -68,6 +75,7 @@ fn combine(cluster: &Cluster, images: &[ImageStatus], known: &[(IpAddr, Vec<Dvip
                 address,
                 ports: best.map(|view| view.ports.clone()).unwrap_or_default(),
                 owner: owner.as_ref().map(name),
+                epoch: best.map_or((0, 0), |view| view.epoch),
                 backups: best.map(|view| view.backups.iter().map(name).collect()).unwrap_or_default(),
                 targets: owners.map(|(_, view)| view.targets.iter().map(name).collect()).unwrap_or_default(),
             }

@@ -17,6 +17,7 @@ use crate::demo::lab::Lab;
 use crate::demo::prober::Prober;
 use crate::netstat::{Report, ReportKind};
 use crate::probe::{Order, Outcome};
+use crate::progress::Progress;
 
 /// Targets beside the router and its backup.
 const TARGETS: usize = 4;
@@ -38,6 +39,7 @@ pub(super) async fn measure(
     name: &str,
     connections: usize,
     watched: u64,
+    progress: &Progress,
     interruption: &mut Interruption,
 ) -> Result<Held> {
     let clients = shares(connections, getrlimit(Resource::Nofile).maximum)?;
@@ -57,7 +59,7 @@ pub(super) async fn measure(
         .await?;
         let opening = began.elapsed();
         let opened: usize = opened.iter().map(|outcome| outcome.survivors).sum();
-        eprintln!("{opened} connections are open after {:.1} s", opening.as_secs_f64());
+        progress.print(format_args!("{opened} connections are open after {:.1} s", opening.as_secs_f64()));
         known(lab, ROUTER, opened).await?;
         tokio::time::sleep(MOMENT).await;
         let after = Occupied::now(lab, shape).await?;
@@ -78,7 +80,7 @@ pub(super) async fn measure(
         let answered = killed.elapsed();
         let beats = pulse.order(Order::Check { set: set() }).await?;
         for failure in outcomes.iter().flat_map(|outcome| &outcome.failures).take(5) {
-            eprintln!("lost: {failure}");
+            progress.print(format_args!("lost: {failure}"));
         }
         let (takeover_ms, taken_over) = takeover(lab, 1).await?;
         let survivors: usize = outcomes.iter().chain([&beats]).map(|outcome| outcome.survivors).sum();

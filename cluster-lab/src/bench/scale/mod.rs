@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 use super::Interruption;
 use crate::demo::lab::Lab;
 use crate::profile::Cluster;
+use crate::progress::Progress;
 use report::Report;
 
 /// How large everything is.
@@ -59,16 +60,23 @@ pub(super) async fn scale(
     let mut sizes = if quick { QUICK } else { FULL };
     sizes.held = held.unwrap_or(sizes.held);
     let mut report = Report::new(quick);
+    let progress = Progress::of(sizes.clusters.len() + 2, "parts");
     for (images, in_process) in sizes.clusters {
+        progress.at(format!("{images} images"));
         let row = images::measure(name, *images, *in_process, sizes.exchanged, sizes.watched, interruption).await?;
-        eprintln!("{}", table::told(&row));
+        progress.print(table::told(&row));
         report.clusters.push(row);
+        progress.step();
     }
+    progress.at(format!("{} DVIPAs of one router", sizes.dvipas));
     let row = dvipas::measure(name, sizes.dvipas, interruption).await?;
-    eprintln!("{} DVIPAs: taken over in {:.0} ms", row.dvipas, row.takeover_ms);
+    progress.print(format_args!("{} DVIPAs: taken over in {:.0} ms", row.dvipas, row.takeover_ms));
     report.dvipas = Some(row);
-    let held = held::measure(name, sizes.held, sizes.watched, interruption).await?;
+    progress.step();
+    progress.at(format!("{} connections held", sizes.held));
+    let held = held::measure(name, sizes.held, sizes.watched, &progress, interruption).await?;
     report.held = Some(held);
+    drop(progress);
     if let Some(file) = json {
         super::report::write_json(&report, file)?;
     }

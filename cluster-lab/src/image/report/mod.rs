@@ -12,6 +12,7 @@ use super::applications::Applications;
 use super::shared::Shared;
 use crate::control::DvipaView;
 use crate::netstat::{Report, ReportKind, Selection};
+use crate::watch::{Gauges, Peer};
 
 pub(super) use sysplex::sysplex;
 
@@ -40,6 +41,26 @@ pub(super) fn dvipas(shared: &Shared) -> Vec<DvipaView> {
     shared.lock().vipa.dvipas().into_iter().map(view).collect()
 }
 
+/// What watchers see.
+pub(super) fn gauges(shared: &Shared) -> Gauges {
+    let (views, vipadyn, destinations) = (dvipas(shared), vipa::dynamic(shared), vipa::destinations(shared));
+    let core = shared.lock();
+    let (quiesced, quiesced_ports) = core.vipa.quiesced();
+    let peer =
+        |peer: ::vipa::status::PeerStatus| Peer { xcf: peer.xcf, contact: peer.contact.into(), resent: peer.resent };
+    Gauges {
+        in_group: core.vipa.in_group(),
+        quiesced,
+        quiesced_ports,
+        views,
+        vipadyn,
+        destinations,
+        routes: core.vipa.crt_len(),
+        peers: core.vipa.peers().into_iter().map(peer).collect(),
+        traffic: core.traffic.clone(),
+    }
+}
+
 /// One of the reports, what is not wanted taken out.
 ///
 /// # Errors
@@ -49,8 +70,8 @@ pub(super) fn netstat(sources: Sources<'_>, selection: &Selection) -> Result<Rep
     let mut report = match selection.kind {
         ReportKind::Home => tcpip::home(shared),
         ReportKind::Vipadcfg => vipa::configuration(shared, definitions),
-        ReportKind::Vipadyn => vipa::dynamic(shared),
-        ReportKind::Vdpt => vipa::destinations(shared),
+        ReportKind::Vipadyn => Report::Vipadyn { dvipas: vipa::dynamic(shared) },
+        ReportKind::Vdpt => Report::Vdpt { destinations: vipa::destinations(shared) },
         ReportKind::Vcrt => vipa::routes(shared),
         ReportKind::Conn => tcpip::connections(shared, apps, false),
         ReportKind::Allconn => tcpip::connections(shared, apps, true),

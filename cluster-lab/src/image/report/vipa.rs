@@ -120,7 +120,7 @@ fn time_of_day(at: Instant, now: Instant) -> jiff::Timestamp {
     today.checked_sub(ago).unwrap_or(today)
 }
 
-pub(super) fn dynamic(shared: &Shared) -> Report {
+pub(super) fn dynamic(shared: &Shared) -> Vec<DvipaRow> {
     let now = shared.now();
     let row = |dvipa: DvipaStatus| DvipaRow {
         address: dvipa.address,
@@ -140,10 +140,10 @@ pub(super) fn dynamic(shared: &Shared) -> Report {
         epoch: (dvipa.epoch.round, dvipa.epoch.rank),
         advertised: dvipa.advertised,
     };
-    Report::Vipadyn { dvipas: shared.lock().vipa.dvipas().into_iter().map(row).collect() }
+    shared.lock().vipa.dvipas().into_iter().map(row).collect()
 }
 
-pub(super) fn destinations(shared: &Shared) -> Report {
+pub(super) fn destinations(shared: &Shared) -> Vec<DestinationRow> {
     let core = shared.lock();
     let row = |row: vipa::status::DptRow| {
         let kind = match row.method {
@@ -186,7 +186,7 @@ pub(super) fn destinations(shared: &Shared) -> Report {
             },
         }
     };
-    Report::Vdpt { destinations: core.vipa.dpt().into_iter().map(row).collect() }
+    core.vipa.dpt().into_iter().map(row).collect()
 }
 
 pub(super) fn routes(shared: &Shared) -> Report {
