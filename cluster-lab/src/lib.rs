@@ -11,6 +11,8 @@
 //! | [`apps`] | applications on images |
 //! | [`netstat`] | reports |
 //! | [`watch`] | what a lab tells as it happens, and the model that screens show |
+//! | [`web`] | the lab in a browser |
+//! | [`metrics`] | the lab's counters for Prometheus |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
@@ -27,6 +29,7 @@ pub mod device;
 mod dial;
 pub mod image;
 pub mod key;
+pub mod metrics;
 pub mod netstat;
 pub mod network;
 pub mod probe;
@@ -38,6 +41,7 @@ mod sys;
 pub mod tcpip;
 pub mod vary;
 pub mod watch;
+pub mod web;
 
 /// The name of a lab that was given none.
 pub const DEFAULT_NAME: &str = "lab";

@@ -4,6 +4,7 @@ mod capture;
 mod client;
 mod show;
 mod up;
+mod web;
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -165,6 +166,23 @@ enum Command {
     ///           capture --xcf MVS1 | tshark -r - -X lua_script:xcf.lua
     #[command(verbatim_doc_comment)]
     Capture(capture::Capture),
+    /// Show the lab in a browser, on this machine and where images serve it themselves
+    ///
+    /// Prints addresses that carry the token which lets a browser act.
+    ///
+    /// Examples: web
+    ///           web --listen 127.0.0.1:8642
+    #[command(verbatim_doc_comment)]
+    Web(web::Web),
+    /// Print what the lab counts, for Prometheus (OpenMetrics text)
+    ///
+    /// The same stands at /metrics of 'web', for who sends its token, and of an image's own web application.
+    Metrics {
+        /// Of one image; otherwise of the lab
+        image: Option<String>,
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Read a profile and say what is wrong with it; applies nothing
     Check {
         /// A file, or the name of a profile that comes with the program
@@ -366,6 +384,8 @@ async fn talk(command: Command) -> Result<()> {
             }
         }
         Command::Capture(arguments) => capture::capture(arguments).await,
+        Command::Web(arguments) => web::web(arguments).await,
+        Command::Metrics { image, lab } => web::metrics(&lab.name, image.as_deref()).await,
         Command::Check { profile } => {
             let cluster = profile::load(&profile)?;
             show::lines(&[format!("{profile}: {} images, no errors", cluster.images.len())])

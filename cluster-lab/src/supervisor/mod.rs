@@ -26,6 +26,7 @@ use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
 use crate::watch::{Event, Kind, Sample, Told};
+use crate::web::Token;
 use cuts::Cuts;
 use processes::Host;
 use watching::Watching;
@@ -214,6 +215,7 @@ impl Supervisor {
             in_process: options.in_process,
             key: cluster.xcf_key.clone().map_or_else(ClusterKey::random, Ok).context("no random key can be made")?,
             supervisor: dir.socket(),
+            token: Token::random(),
         };
         let images = cluster.images.iter().map(|image| Image {
             name: image.name.clone(),
@@ -361,6 +363,7 @@ impl Supervisor {
                 self.capture(index, path);
                 Reply::Done
             }),
+            Request::Token => Ok(Reply::Token(self.start.token.clone(), self.cluster.web_servers())),
             Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
