@@ -104,8 +104,8 @@ pub enum Reply {
     },
     /// The image's answer.
     Answer(Answer),
-    /// The event log.
-    Log(Vec<Event>),
+    /// The event log, and when the lab began, in microseconds since 1970.
+    Log(Vec<Event>, u64),
     /// What lets a browser act, and the web servers of the cluster's own: image, address and port.
     Token(Token, Vec<(String, SocketAddr)>),
     /// It could not be done, and what to do.

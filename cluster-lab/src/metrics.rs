@@ -170,3 +170,89 @@ fn render(status: &Status, known: &[Known<'_>], whole: bool) -> Result<String, s
     encode(&mut text, &page.0)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::control::DvipaStatus;
+    use crate::netstat::DestinationRow;
+    use crate::watch::{Count, Peer};
+
+    fn page() -> String {
+        let xcf = |last| IpAddr::from([192, 0, 2, last]);
+        let image = |name: &str, last, state| ImageStatus { name: name.into(), state, pid: Some(1), xcf: xcf(last) };
+        let dvipa = DvipaStatus {
+            name: "DVA".into(),
+            address: [203, 0, 113, 1].into(),
+            ports: vec![80],
+            owner: Some("MVS1".into()),
+            epoch: (1, 255),
+            backups: vec!["MVS2".into()],
+            targets: vec!["MVS1".into()],
+        };
+        let images = vec![image("MVS1", 1, ImageState::Running), image("MVS2", 2, ImageState::Failed)];
+        let status = Status { name: "lab".into(), images, dvipas: vec![dvipa], cuts: Vec::new() };
+        let mut gauges = Gauges { in_group: true, routes: 3, ..Gauges::default() };
+        gauges.peers.push(Peer { xcf: xcf(2), contact: Contact::Silent, resent: 0 });
+        *gauges.traffic.xcf_to(xcf(2)) = Count { packets: 5, bytes: 500 };
+        let address = [203, 0, 113, 1].into();
+        gauges.destinations.push(DestinationRow { address, port: 80, xcf: xcf(1), ready: 1, total: 9, active: 2 });
+        let counters = [("TCP".to_owned(), [("tcpInSegs".to_owned(), 7)].into())].into();
+        let [one, two] = &status.images[..] else { unreachable!() };
+        let known = [
+            Known { status: one, gauges: Some(gauges), counters: Some(counters) },
+            Known { status: two, gauges: None, counters: None },
+        ];
+        render(&status, &known, true).unwrap()
+    }
+
+    #[test]
+    fn what_is_counted_is_there() {
+        let page = page();
+        for line in [
+            r#"cluster_lab_image_up{image="MVS1"} 1.0"#,
+            r#"cluster_lab_image_up{image="MVS2"} 0.0"#,
+            r#"cluster_lab_xcf_contact{image="MVS1",peer="MVS2"} 0.0"#,
+            r#"cluster_lab_xcf_packets_total{image="MVS1",peer="MVS2"} 5"#,
+            r#"cluster_lab_xcf_sent_bytes_total{image="MVS1",peer="MVS2"} 500"#,
+            r#"cluster_lab_target_connections{image="MVS1",dvipa="203.0.113.1",port="80",target="MVS1"} 2.0"#,
+            r#"cluster_lab_target_connections_routed_total{image="MVS1",dvipa="203.0.113.1",port="80",target="MVS1"} 9"#,
+            r#"cluster_lab_statistics_total{image="MVS1",group="TCP",counter="tcpInSegs"} 7"#,
+            r#"cluster_lab_dvipa_owner{dvipa="203.0.113.1",image="MVS1"} 1.0"#,
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+        }
+    }
+
+    /// What promtool checks: a type and help for each, once and before its samples; counters end in `_total`
+    /// and nothing else does; a unit is in the name; no series twice; an end.
+    #[test]
+    fn the_conventions_are_kept() {
+        let page = page();
+        let (mut kinds, mut helped, mut series) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        for line in page.lines() {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words[..] {
+                ["#", "HELP", name, help] => assert!(helped.insert(name) && help.ends_with('.'), "{line}"),
+                ["#", "TYPE", name, kind] => assert!(kinds.insert(name, kind).is_none(), "{line}"),
+                ["#", "UNIT", name, unit] => assert!(name.ends_with(unit), "{line}"),
+                ["#", "EOF"] => {}
+                _ => {
+                    let (labelled, value) = line.rsplit_once(' ').unwrap();
+                    let name = labelled.split('{').next().unwrap();
+                    let counter = name.strip_suffix("_total");
+                    assert_eq!(kinds[counter.unwrap_or(name)] == "counter", counter.is_some(), "{line}");
+                    assert!(helped.contains(counter.unwrap_or(name)), "{line}");
+                    assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+                    assert!(
+                        name.starts_with("cluster_lab_") && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+                    );
+                    assert!(series.insert(labelled.to_owned()), "twice: {line}");
+                }
+            }
+        }
+        assert_eq!(page.lines().last(), Some("# EOF"));
+    }
+}

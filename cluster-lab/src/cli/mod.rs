@@ -2,6 +2,7 @@
 
 mod capture;
 mod client;
+mod log;
 mod show;
 mod up;
 mod web;
@@ -18,6 +19,7 @@ use crate::control::{Answer, Question, Reply, Request};
 use crate::key::ClusterKey;
 use crate::netstat::ReportKind;
 use crate::{bench, demo, image, network, probe, profile, simulate, vary};
+use log::LogFormat;
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -60,6 +62,9 @@ enum Command {
     },
     /// Print the event log
     Log {
+        /// For people, or as a JSON object a line
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
         #[command(flatten)]
         lab: Lab,
     },
@@ -291,13 +296,14 @@ fn signal(text: &str) -> Result<i32, String> {
 
 /// The command, whole.
 pub fn main() -> ExitCode {
-    // Details on request (RUST_LOG); what images say ends up in the lab's event log.
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    // Details on request; what images say ends up in the lab's event log.
+    match &cli.command {
+        Command::Up(up) => up.log_format.diagnose(),
+        Command::Log { log_format, .. } => log_format.diagnose(),
+        _ => LogFormat::Text.diagnose(),
+    }
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("cluster-lab: {error:#}");
@@ -357,8 +363,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Up(up) => up::up(up).await,
         Command::Down { lab } => client::down(&lab.name).await,
         Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
-        Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
-            Reply::Log(events) => show::log(&events),
+        Command::Log { lab, log_format } => match client::ask(&lab.name, Request::Log).await? {
+            Reply::Log(events, began) => {
+                show::lines(&events.iter().map(|event| log_format.line(event, began)).collect::<Vec<_>>())
+            }
             other => client::unexpected(&other),
         },
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,

@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::control::{AppStatus, ImageState, Status};
 use crate::netstat::Report;
-use crate::watch::Event;
 
 /// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> Result<()> {
@@ -18,10 +17,6 @@ fn print(text: &str) -> Result<()> {
 
 pub(super) fn lines(lines: &[String]) -> Result<()> {
     print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
-}
-
-pub(super) fn log(events: &[Event]) -> Result<()> {
-    print(&events.iter().map(|event| format!("{event}\n")).collect::<String>())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<()> {

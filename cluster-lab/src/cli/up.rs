@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::log::LogFormat;
 use crate::control::{ImageState, Reply, Request, Status};
 use crate::profile::{self, Cluster};
 use crate::supervisor::{self, Handle, Options};
@@ -34,6 +35,9 @@ pub(super) struct Up {
     /// Run all images in one process
     #[arg(long)]
     in_process: bool,
+    /// How the event log is written: for people, or as a JSON object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
     /// This is the background lab
     #[arg(long, hide = true)]
     background: bool,
@@ -66,13 +70,15 @@ pub(super) async fn up(up: Up) -> Result<()> {
                     work.await?;
                     return Err(error);
                 }
-                if up.background {
-                    background()?;
-                } else {
-                    say(&introduction(&cluster, &up.lab.name, up.host));
+                let introduction = introduction(&cluster, &up.lab.name, up.host);
+                match up.log_format {
+                    _ if up.background => background()?,
+                    LogFormat::Text => say(&introduction),
+                    // Standard output is for machines.
+                    LogFormat::Json => eprintln!("{introduction}"),
                 }
             }
-            Ok(event) = events.recv() => if !up.background { say(&event.to_string()) },
+            Ok(event) = events.recv() => if !up.background { say(&up.log_format.line(&event, handle.began())) },
             _ = interrupt.recv() => handle.take_down(),
             _ = terminate.recv() => handle.take_down(),
             _ = hangup.recv(), if !up.background => handle.take_down(),

@@ -41,7 +41,7 @@ pub(super) async fn web(web: Web) -> Result<()> {
     let site = Site { supervisor, token, open: false, image: None };
     tokio::select! {
         served = web::serve(listener, site) => Ok(served?),
-        _ = lab.readable() => bail!("the lab has ended"),
+        _ = lab.readable() => show::lines(&["the lab has ended".into()]),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }
@@ -53,6 +53,9 @@ fn introduction(name: &str, at: SocketAddr, token: &Token, servers: &[(String, S
     let mut addresses: Vec<SocketAddr> = servers.iter().map(|(_, at)| *at).collect();
     addresses.sort();
     addresses.dedup();
+    if !at.ip().is_loopback() {
+        lines.push("  beware: whoever is on the way there can read the token, as there is no TLS".into());
+    }
     if !addresses.is_empty() {
         lines.push("served by the cluster itself, on the client side of its network:".into());
         lines.extend(addresses.into_iter().map(|at| format!("  {}", url(at))));

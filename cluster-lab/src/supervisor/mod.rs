@@ -126,6 +126,7 @@ pub struct Supervisor {
 pub struct Handle {
     inputs: mpsc::UnboundedSender<Input>,
     events: broadcast::Sender<Event>,
+    began: u64,
 }
 
 impl Handle {
@@ -138,6 +139,11 @@ impl Handle {
     /// The event log from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// When the lab began, in microseconds since 1970.
+    pub fn began(&self) -> u64 {
+        self.began
     }
 
     /// One request, as over the socket.
@@ -232,7 +238,8 @@ impl Supervisor {
         });
         let (inputs, receiver) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(4096);
-        let handle = Handle { inputs: inputs.clone(), events: events.clone() };
+        let watching = Watching::new();
+        let handle = Handle { inputs: inputs.clone(), events: events.clone(), began: watching.began() };
         let mut supervisor = Supervisor {
             images: images.collect(),
             cuts: Cuts::default(),
@@ -247,7 +254,7 @@ impl Supervisor {
             next_question: 0,
             log: std::collections::VecDeque::new(),
             next_event: 1,
-            watching: Watching::new(),
+            watching,
             events,
             inputs,
         };
@@ -364,7 +371,7 @@ impl Supervisor {
                 Reply::Done
             }),
             Request::Token => Ok(Reply::Token(self.start.token.clone(), self.cluster.web_servers())),
-            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
+            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect(), self.watching.began())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
                 Ok(index) => {

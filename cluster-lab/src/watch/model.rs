@@ -72,6 +72,8 @@ pub struct ImagePicture {
     pub apps: Vec<String>,
     /// How it is.
     pub state: ImageState,
+    /// How it ended, in the lab's words.
+    pub how: Option<String>,
     /// Whether a signal has stopped it.
     pub paused: bool,
     /// Whether it is in the sysplex group.
@@ -206,6 +208,7 @@ impl Model {
             link: layout.link,
             apps: layout.apps,
             state: layout.state,
+            how: None,
             paused: false,
             in_group: layout.state == ImageState::Running,
             quiesced: false,
@@ -243,8 +246,8 @@ impl Model {
         if let Some(image) = image {
             match event.told.kind {
                 Kind::Up => (image.state, image.paused, image.in_group) = (ImageState::Running, false, true),
-                Kind::Ended => image.end(ImageState::Failed),
-                Kind::Stopped => image.end(ImageState::Stopped),
+                Kind::Ended => image.end(ImageState::Failed, &event.told.text),
+                Kind::Stopped => image.end(ImageState::Stopped, &event.told.text),
                 Kind::Paused => image.paused = true,
                 Kind::Continued => image.paused = false,
                 _ => {}
@@ -346,7 +349,8 @@ impl Model {
 
 impl ImagePicture {
     /// It has ended: what it did is over.
-    fn end(&mut self, state: ImageState) {
+    fn end(&mut self, state: ImageState, how: &str) {
+        self.how = Some(how.to_owned());
         (self.state, self.paused, self.in_group, self.pid) = (state, false, false, None);
         (self.processor, self.memory, self.routes) = (0.0, 0, 0);
         (self.network_in, self.network_out) = (Rate::default(), Rate::default());

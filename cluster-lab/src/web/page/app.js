@@ -41,18 +41,22 @@ function draw(server) {
   cluster.draw(picture, lab.mayAct);
   timeline.draw(picture, shown.timeline);
   tables.draw(picture);
-  const names = picture.dvipas.map(dvipa => dvipa.address);
-  keyed(at('events'), events, event => event.number, event => line(event, names));
+  const addresses = picture.dvipas.map(dvipa => dvipa.address);
+  keyed(at('events'), events, event => event.number, line, (item, event) => {
+    if (event.dvipa) item.style.setProperty('--hue', hue(addresses, event.dvipa));
+    say(item.lastChild, shortly(event, picture.dvipas));
+  });
 }
 
 /** One line of the story. */
-function line(event, dvipas) {
-  const item = el('li', { 'data-kind': event.kind, 'data-image': event.image },
-    el('time', {}, clock(event.at)),
-    el('b', {}, event.image ?? 'lab'),
-    el('span', {}, event.text));
-  if (event.dvipa) item.style.setProperty('--hue', hue(dvipas, event.dvipa));
-  return item;
+const line = event => el('li', { 'data-kind': event.kind, 'data-image': event.image, title: event.text },
+  el('time', {}, clock(event.at)), el('b', {}, event.image ?? 'lab'), el('span'));
+
+/** An event for people: DVIPAs by their names, and no epochs. */
+function shortly(event, dvipas) {
+  const dvipa = dvipas.find(one => one.address === event.dvipa);
+  const text = event.text.replace(/ \(epoch [^)]*\)/, '');
+  return dvipa ? text.replaceAll(dvipa.address, dvipa.name) : text;
 }
 
 /** Notes how long after an event the page shows it: the frame in which it is drawn is the next one. */

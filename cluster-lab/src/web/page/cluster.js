@@ -7,7 +7,7 @@ const SPEED = 70;
 /** From which rate on something is said to flow, in packets a second: heartbeats and lone packets are no flow. */
 const FLOWS = 0.5;
 /** Lanes of XCF that are drawn one below the other. */
-const LANES = 6;
+const LANES = 5;
 
 const at = id => document.getElementById(id);
 
@@ -72,7 +72,7 @@ export class Cluster {
       : !image.in_group ? 'not in group' : 'running';
     set(card, 'data-state', how);
     const where = image.link ?? 'no link, by XCF';
-    say(part('state'), how === 'running' ? where : how);
+    say(part('state'), how === 'running' ? where : how === 'ended' ? image.how ?? how : how);
     set(part('state'), 'title', `${where} · XCF ${image.xcf} · ${image.apps.join(', ')}`);
 
     // What each port of each DVIPA has here, by its owner's tables.
@@ -92,10 +92,8 @@ export class Cluster {
 
     const numbers = running
       ? [`${Math.round(image.processor * 100)} % CPU`, `${(image.memory / 2 ** 20).toFixed(0)} MiB`] : [];
-    if (running && image.network_in.packets + image.network_out.packets >= FLOWS) {
-      numbers.unshift(`↓${bits(image.network_in.bytes)} ↑${bits(image.network_out.bytes)}`);
-    }
     say(part('numbers'), numbers.join(' · '));
+    set(part('numbers'), 'title', `process ${image.pid ?? '–'} · ${image.routes} connections in the VCRT`);
 
     keyed(part('acts'), verbs(image), verb => verb,
       verb => el('button', {
@@ -167,7 +165,8 @@ export class Cluster {
       const down = image.state !== 'running' || image.paused;
       if (image.link) {
         lines.push({ key: `c ${image.name}`, d: `M${x} ${client.bottom}V${place.top}`, down });
-        flow(`in ${image.name}`, `M${x - 6} ${client.bottom}V${place.top}`, image.network_in, 'client');
+        flow(`in ${image.name}`, `M${x - 6} ${client.bottom}V${place.top}`, image.network_in, 'client',
+          { x: x > box.width * 0.75 ? x - 16 : x + 16, left: x > box.width * 0.75, y: (client.bottom + place.top) / 2, text: `↓ ${bits(image.network_in.bytes)}  ↑ ${bits(image.network_out.bytes)}` });
         flow(`out ${image.name}`, `M${x + 6} ${place.top}V${client.bottom}`, image.network_out, 'client');
       }
       const contacts = picture.pairs.filter(pair => pair.from === image.name);
@@ -176,6 +175,7 @@ export class Cluster {
     }
     const busy = picture.pairs.filter(pair => pair.rate.packets >= FLOWS)
       .sort((a, b) => b.rate.bytes - a.rate.bytes).slice(0, 24);
+    const most = busy[0]?.rate.bytes ?? 0;
     const lanes = Math.min(busy.length, LANES);
     busy.forEach((pair, index) => {
       const [from, to] = [places.get(pair.from), places.get(pair.to)];
@@ -187,8 +187,9 @@ export class Cluster {
       const turn = Math.sign(b - a) * Math.min(8, Math.abs(b - a) / 2);
       const r = Math.abs(turn);
       const d = `M${a} ${from.bottom}V${y - r}Q${a} ${y} ${a + turn} ${y}H${b - turn}Q${b} ${y} ${b} ${y - r}V${to.bottom}`;
-      flow(`${pair.from} ${pair.to}`, d, pair.rate, 'xcf',
-        { x: (a + b) / 2, y, text: `${pair.from} → ${pair.to} ${bits(pair.rate.bytes)}` });
+      // Acknowledgments and the like are beside the point.
+      flow(`${pair.from} ${pair.to}`, d, pair.rate, pair.rate.bytes < most / 50 ? 'xcf minor' : 'xcf',
+        index < LANES && { x: (a + b) / 2, y, text: `${pair.from} → ${pair.to}  ${bits(pair.rate.bytes)}` });
     });
 
     const group = name => wires.querySelector(`.${name}`) ?? wires.appendChild(svg('g', { class: name }));
@@ -208,9 +209,10 @@ export class Cluster {
         path.style.animationDuration = `${gap / SPEED}s`;
       }
     });
-    keyed(group('labels'), flows.filter(flow => flow.label), flow => flow.key, () => svg('text'), (text, { label }) => {
+    keyed(group('labels'), flows.filter(flow => flow.label), flow => flow.key, () => svg('text'), (text, { label, kind }) => {
+      set(text, 'class', label.left ? `${kind} left` : kind);
       set(text, 'x', label.x);
-      set(text, 'y', label.y - 4);
+      set(text, 'y', label.y);
       say(text, label.text);
     });
   }

@@ -107,13 +107,14 @@ export class Timeline {
     const rows = takeovers.filter(change => change.change !== 'first').slice(-ROWS).reverse();
     set(at('changes'), 'data-empty', rows.length === 0);
     keyed(at('changes').tBodies[0], rows, change => `${change.dvipa} ${change.began} ${change.to}`, change => {
-      const row = el('tr', {}, el('td', {}, clock(change.claimed)), el('td', { class: 'dvipa-name' }, name(change.dvipa)),
+      const row = el('tr', {}, el('td', {}, clock(change.claimed)), el('td', { class: 'dvipa-name' }),
         el('td', {}, `${change.from ?? '–'} → ${change.to}`), el('td', { class: 'number gap' }), el('td', { class: 'phases' }),
         el('td', { class: 'number' }));
-      row.style.setProperty('--hue', hue(dvipas, change.dvipa));
       set(row, 'data-change', change.change);
       return row;
     }, (row, change) => {
+      row.style.setProperty('--hue', hue(dvipas, change.dvipa));
+      say(row.children[1], name(change.dvipa));
       const after = time => span(Math.max(0, time - change.began));
       const gap = change.complete === null ? '…' : change.gap === null ? 'none' : span(change.gap);
       say(row.children[3], gap);
