@@ -186,7 +186,7 @@ fn introduction(cluster: &Cluster, name: &str, host: bool) -> String {
             owner.get_or_insert(&image.name);
         }
     }
-    text += &format!("  cluster-lab status{option}\n");
+    text += &format!("  cluster-lab status{option}\n  cluster-lab web{option}\n");
     if let Some(owner) = owner {
         text += &format!("  cluster-lab kill{option} {owner}\n  cluster-lab start{option} {owner}\n");
     }

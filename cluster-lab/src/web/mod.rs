@@ -85,7 +85,8 @@ pub async fn serve<L: Listener>(mut listener: L, site: Site) -> io::Result<()> {
                 async move { Ok::<_, Infallible>(pages::secured(answer(&site, &watchers, request).await)) }
             });
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(16 * 1024);
+            // A connection is for one request: nobody keeps a place without asking for something.
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(16 * 1024).keep_alive(false);
             // A browser that goes away is no event here.
             drop(builder.serve_connection(TokioIo::new(stream), service).await);
             drop(permit);

@@ -11,7 +11,7 @@ const COLUMNS = {
   VIPADYN: [['IpAddr', row => `${row.address}/${row.prefix}`], ['Status', row => row.status], ['Origin', row => row.origin],
     ['DistStat', row => row.distribution], ['Rank', row => row.rank ?? ''], ['Owner', row => row.owner ?? '']],
   VDPT: [['Dest IPaddr', row => row.address], ['DPort', row => row.port], ['DestXCF Addr', row => row.xcf],
-    ['Rdy', row => row.ready], ['Active', row => row.active], ['TotalConn', row => row.total]],
+    ['Rdy', row => row.ready], ['Active', row => row.active], ['TotalConn', row => row.total], ['WLM', row => row.weight ?? '']],
   VCRT: [['Dest IPaddr', row => row.destination], ['Src IPaddr', row => row.source], ['DestXCF Addr', row => row.xcf],
     ['State', row => row.state]],
 };
@@ -88,8 +88,9 @@ export class Tables {
     set(at('report'), 'aria-labelledby', `tab-${this.#kind}`);
     const shown = picture.images.find(one => one.name === image);
     const rows = { VIPADYN: shown?.vipadyn, VDPT: shown?.vdpt, VCRT: this.#routes }[this.#kind] ?? [];
-    const columns = COLUMNS[this.#kind];
-    keyed(at('report'), [this.#kind], kind => kind,
+    // A column that no row fills is left out.
+    const columns = COLUMNS[this.#kind].filter(([, cell], index) => index === 0 || rows.length === 0 || rows.some(row => cell(row) !== ''));
+    keyed(at('report'), [this.#kind], kind => `${kind} ${columns.length}`,
       () => el('table', {}, el('thead', {}, el('tr', {}, ...columns.map(([name]) => el('th', {}, name)))), el('tbody'),
         el('tfoot', {}, el('tr', {}, el('td', { colspan: columns.length })))),
       table => {
