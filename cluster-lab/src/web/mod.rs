@@ -9,7 +9,7 @@
 //! | `POST /act` | does what a button says: [`Act`] |
 //!
 //! `cluster-lab web` serves it on loopback; an application of kind `web` serves it on an image, over its own
-//! stack. Either way the server is a client of the lab's supervisor like every command. [`guard`] says who may
+//! stack. Either way the server is a client of the lab's supervisor like every command. `guard` says who may
 //! do what.
 
 mod act;
