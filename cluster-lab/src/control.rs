@@ -4,11 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
 use crate::display::{Sysplex, SysplexReport};
 use crate::explain::ExplainedConnection;
@@ -17,6 +18,7 @@ use crate::netstat::{Report, Selection};
 use crate::profile::Cluster;
 use crate::vary::Vary;
 use crate::watch::{Event, Gauges, Told};
+use crate::web::Token;
 use crate::workload::ByHand;
 
 /// Longest line that is read: a CRT of many thousand connections fits.
@@ -78,6 +80,8 @@ pub enum Request {
     },
     /// The event log from its beginning.
     Log,
+    /// What lets a browser act.
+    Token,
     /// Tells from now on what happens: lines of [`Update`](crate::watch::Update), and no more requests.
     Watch,
     /// A connection on the host's side, for `relay`; the descriptor comes with the answer.
@@ -103,8 +107,10 @@ pub enum Reply {
     },
     /// The image's answer.
     Answer(Answer),
-    /// The event log.
-    Log(Vec<Event>),
+    /// The event log, and when the lab began, in microseconds since 1970.
+    Log(Vec<Event>, u64),
+    /// What lets a browser act, and the web servers of the cluster's own: image, address and port.
+    Token(Token, Vec<(String, SocketAddr)>),
     /// It could not be done, and what to do.
     Error(String),
 }
@@ -292,6 +298,8 @@ pub struct Start {
     pub key: ClusterKey,
     /// The supervisor's socket.
     pub supervisor: PathBuf,
+    /// What lets a browser act.
+    pub token: Token,
 }
 
 /// What an image's XCF is cut from, by XCF addresses.
@@ -376,6 +384,16 @@ pub enum FromImage {
         /// The answer, or what is wrong with the question.
         result: Result<Answer, String>,
     },
+}
+
+/// Asks the supervisor with this socket once.
+///
+/// # Errors
+/// If no lab is there, or it ends before it has answered.
+pub async fn ask(supervisor: &Path, request: &Request) -> io::Result<Reply> {
+    let mut stream = BufReader::new(UnixStream::connect(supervisor).await?);
+    write(stream.get_mut(), request).await?;
+    read(&mut stream).await?.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the lab has ended"))
 }
 
 /// Writes one message as a line.

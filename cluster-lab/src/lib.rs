@@ -12,6 +12,8 @@
 //! | [`netstat`] | reports |
 //! | [`explain`] | why a connection went where it went |
 //! | [`watch`] | what a lab tells as it happens, and the model that screens show |
+//! | [`web`] | the lab in a browser |
+//! | [`metrics`] | the lab's counters for Prometheus |
 //! | `capture` | packets of images as pcapng |
 //! | [`probe`] | a client that measures |
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
@@ -34,6 +36,7 @@ pub mod explain;
 pub mod image;
 pub mod key;
 mod lesson;
+pub mod metrics;
 pub mod netstat;
 pub mod network;
 pub mod probe;
@@ -48,6 +51,7 @@ pub mod tcpip;
 mod top;
 pub mod vary;
 pub mod watch;
+pub mod web;
 pub mod workload;
 
 /// The name of a lab that was given none.

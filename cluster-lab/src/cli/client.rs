@@ -1,8 +1,8 @@
 //! Talking to a lab that runs.
 
+use std::io;
+
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::io::BufReader;
-use tokio::net::UnixStream;
 
 use crate::control::{self, Reply, Request, Status};
 use crate::state::StateDir;
@@ -21,13 +21,13 @@ pub(crate) fn not_running(name: &str) -> anyhow::Error {
 /// Sends one request; an error that the lab answers is an error here.
 pub(crate) async fn ask(name: &str, request: Request) -> Result<Reply> {
     let dir = StateDir::of(name)?;
-    let stream = UnixStream::connect(dir.socket()).await.map_err(|_| not_running(name))?;
-    let mut stream = BufReader::new(stream);
-    control::write(stream.get_mut(), &request).await.context("the lab has ended")?;
-    match control::read(&mut stream).await.context("the lab's answer cannot be read")? {
-        Some(Reply::Error(why)) => bail!("{why}"),
-        Some(reply) => Ok(reply),
-        None => bail!("the lab has ended"),
+    match control::ask(&dir.socket(), &request).await {
+        Ok(Reply::Error(why)) => bail!("{why}"),
+        Ok(reply) => Ok(reply),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Err(not_running(name))
+        }
+        Err(error) => Err(error).context("the lab's answer cannot be read"),
     }
 }
 

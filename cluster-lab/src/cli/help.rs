@@ -20,7 +20,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("down", &[("down", "the lab called 'lab'"), ("down --name two", "another one")]),
     ("status", &[("status", "images, and who owns what"), ("status --json", "the same for programs")]),
     ("top", &[("top", "? shows its keys"), ("top --name two", "of another lab")]),
-    ("log", &[("log", "who took over what, and when"), ("log --name two", "of another lab")]),
+    ("log", &[("log", "who took over what, and when"), ("log --log-format json", "the same for machines")]),
     (
         "exec",
         &[
@@ -96,6 +96,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("capture --dissector > xcf.lua", "for Wireshark: names XCF's messages"),
         ],
     ),
+    ("web", &[("web", "prints where, with the token that lets a browser act"), ("web --listen 127.0.0.1:8642", "")]),
+    ("metrics", &[("metrics", "of the lab"), ("metrics MVS1", "of one image")]),
     ("check", &[("check mine.ron", "errors with line and column"), ("check figure4", "")]),
     ("key", &[("key xcf.key", "then, in a profile: xcf_key: \"xcf.key\"")]),
     (

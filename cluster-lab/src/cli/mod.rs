@@ -5,10 +5,12 @@ mod client;
 mod complete;
 mod explain;
 mod help;
+mod log;
 mod man;
 mod operator;
 mod show;
 mod up;
+mod web;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -24,6 +26,7 @@ use crate::key::ClusterKey;
 use crate::{bench, demo, image, lesson, network, probe, profile, simulate, top};
 
 pub(crate) use client::{ask, down, not_running};
+use log::LogFormat;
 
 /// A virtual Sysplex on one Linux machine: simulated MVS images share dynamic virtual IP addresses
 #[derive(Debug, Parser)]
@@ -74,6 +77,9 @@ enum Command {
     },
     /// Print the event log
     Log {
+        /// For people, or as a JSON object a line
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
         #[command(flatten)]
         lab: Lab,
     },
@@ -162,6 +168,19 @@ enum Command {
     Weight(explain::Weight),
     /// Capture packets of images as pcapng, XCF readable
     Capture(capture::Capture),
+    /// Show the lab in a browser, on this machine and where images serve it themselves
+    ///
+    /// Prints addresses that carry the token which lets a browser act.
+    Web(web::Web),
+    /// Print what the lab counts, for Prometheus (OpenMetrics text)
+    ///
+    /// The same stands at /metrics of 'web', for who sends its token, and of an image's own web application.
+    Metrics {
+        /// Of one image; otherwise of the lab
+        image: Option<String>,
+        #[command(flatten)]
+        lab: Lab,
+    },
     /// Read a profile and say what is wrong with it, or probably not meant; applies nothing
     Check {
         /// A file, or the name of a profile that comes with the program
@@ -282,15 +301,15 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The command, whole.
 pub fn main() -> ExitCode {
     complete::answer(Cli::command);
-    // Details on request (RUST_LOG); what images say ends up in the lab's event log.
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .with_ansi(show::colours(&std::io::stderr()))
-        .without_time()
-        .init();
     let matches = help::with_examples(Cli::command()).get_matches();
-    match run(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())) {
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // Details on request (RUST_LOG); what images say ends up in the lab's event log.
+    match &cli.command {
+        Command::Up(up) => up.log_format.diagnose(),
+        Command::Log { log_format, .. } => log_format.diagnose(),
+        _ => LogFormat::Text.diagnose(),
+    }
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             anstream::eprintln!("{ERROR}cluster-lab:{ERROR:#} {error:#}");
@@ -351,8 +370,10 @@ async fn talk(command: Command) -> Result<()> {
         Command::Down { lab } => client::down(&lab.name).await,
         Command::Status { lab, json } => show::status(&client::status(&lab.name).await?, json.json),
         Command::Top { lab } => top::top(&lab.name).await,
-        Command::Log { lab } => match client::ask(&lab.name, Request::Log).await? {
-            Reply::Log(events) => show::log(&events),
+        Command::Log { lab, log_format } => match client::ask(&lab.name, Request::Log).await? {
+            Reply::Log(events, began) => {
+                show::lines(&events.iter().map(|event| log_format.line(event, began)).collect::<Vec<_>>())
+            }
             other => client::unexpected(&other),
         },
         Command::Kill { image, signal, lab } => client::done(&lab.name, Request::Kill { image, signal }).await,
@@ -369,6 +390,8 @@ async fn talk(command: Command) -> Result<()> {
         Command::Explain(arguments) => explain::explain(arguments).await,
         Command::Weight(arguments) => explain::weight(arguments).await,
         Command::Capture(arguments) => capture::capture(arguments).await,
+        Command::Web(arguments) => web::web(arguments).await,
+        Command::Metrics { image, lab } => web::metrics(&lab.name, image.as_deref()).await,
         Command::Check { profile } => {
             let (cluster, warnings) = profile::examine(&profile)?;
             show::checked(&profile, cluster.images.len(), &warnings)

@@ -11,7 +11,6 @@ use crate::control::{AppStatus, ImageState, Status};
 use crate::explain::ExplainedConnection;
 use crate::netstat::Report;
 use crate::profile::ProfileError;
-use crate::watch::Event;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -47,10 +46,6 @@ pub(super) fn checked(profile: &str, images: usize, warnings: &[ProfileError]) -
     };
     text.push(format!("{profile}: {images} images, no errors{count}"));
     lines(&text)
-}
-
-pub(super) fn log(events: &[Event]) -> Result<()> {
-    print(&events.iter().map(|event| format!("{event}\n")).collect::<String>())
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::log::LogFormat;
 use crate::control::{ImageState, Reply, Request, Status};
 use crate::profile::{self, Cluster};
 use crate::progress::Progress;
@@ -37,6 +38,9 @@ pub(super) struct Up {
     /// Run all images in one process
     #[arg(long)]
     in_process: bool,
+    /// How the event log is written: for people, or as a JSON object a line
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
     /// This is the background lab
     #[arg(long, hide = true)]
     background: bool,
@@ -74,13 +78,17 @@ pub(super) async fn up(up: Up) -> Result<()> {
                     work.await?;
                     return Err(error);
                 }
-                if up.background {
-                    background()?;
-                } else {
-                    say(&introduction(&cluster, &up.lab.name, up.host));
+                let introduction = introduction(&cluster, &up.lab.name, up.host);
+                match up.log_format {
+                    _ if up.background => background()?,
+                    LogFormat::Text => say(&introduction),
+                    // Standard output is for machines.
+                    LogFormat::Json => eprintln!("{introduction}"),
                 }
             }
-            Ok(event) = events.recv() => if !up.background { progress.aside(|| say(&event.to_string())) },
+            Ok(event) = events.recv() => if !up.background {
+                progress.aside(|| say(&up.log_format.line(&event, handle.began())));
+            },
             _ = interrupt.recv() => handle.take_down(),
             _ = terminate.recv() => handle.take_down(),
             _ = hangup.recv(), if !up.background => handle.take_down(),
@@ -198,7 +206,7 @@ fn introduction(cluster: &Cluster, name: &str, host: bool) -> String {
             owner.get_or_insert(&image.name);
         }
     }
-    text += &format!("  cluster-lab status{option}\n");
+    text += &format!("  cluster-lab status{option}\n  cluster-lab web{option}\n");
     if let Some(owner) = owner {
         text += &format!("  cluster-lab kill{option} {owner}\n  cluster-lab start{option} {owner}\n");
     }

@@ -94,7 +94,9 @@ impl Lab {
     /// The last lines of the event log.
     pub async fn log(&self, lines: usize) -> Vec<String> {
         match self.handle.request(Request::Log).await {
-            Ok(Reply::Log(log)) => log.iter().skip(log.len().saturating_sub(lines)).map(ToString::to_string).collect(),
+            Ok(Reply::Log(log, _)) => {
+                log.iter().skip(log.len().saturating_sub(lines)).map(ToString::to_string).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use super::shared::Shared;
 use super::socket::{TcpListener, TcpStream, UdpSocket};
 use crate::apps::{self, Datagrams, Listener};
-use crate::control::AppStatus;
+use crate::control::{AppStatus, Start};
 use crate::dial::SupervisorDialer;
 use crate::profile::{App, AppKind, Image};
 use crate::suggest;
+use crate::web::{self, Site, Token};
 
 #[async_trait]
 impl Listener for TcpListener {
@@ -52,13 +53,15 @@ pub(super) struct Applications {
     image: String,
     shared: Arc<Shared>,
     supervisor: PathBuf,
+    token: Token,
     slots: Vec<Slot>,
 }
 
 impl Applications {
-    pub fn new(image: &Image, shared: Arc<Shared>, supervisor: PathBuf) -> Self {
+    pub fn new(image: &Image, shared: Arc<Shared>, start: &Start) -> Self {
         let slots = image.apps.iter().map(|app| Slot { app: app.clone(), bind: app.bind, tasks: Vec::new() }).collect();
-        Applications { image: image.name.clone(), shared, supervisor, slots }
+        let (supervisor, token) = (start.supervisor.clone(), start.token.clone());
+        Applications { image: image.name.clone(), shared, supervisor, token, slots }
     }
 
     fn find(&self, name: &str) -> Result<usize> {
@@ -139,6 +142,11 @@ impl Applications {
             AppKind::echo => tokio::spawn(async move { drop(apps::echo(listener).await) }),
             AppKind::discard => tokio::spawn(async move { drop(apps::discard(listener).await) }),
             AppKind::chargen => tokio::spawn(async move { drop(apps::chargen(listener).await) }),
+            AppKind::web => {
+                let (supervisor, token) = (self.supervisor.clone(), self.token.clone());
+                let site = Site { supervisor, token, open: true, image: Some(image) };
+                tokio::spawn(async move { drop(web::serve(listener, site).await) })
+            }
             AppKind::relay { ref to, proxy_protocol } => {
                 let (to, dialer) = (to.clone(), Arc::new(SupervisorDialer(self.supervisor.clone())));
                 tokio::spawn(async move { drop(apps::relay(listener, dialer, &to, proxy_protocol).await) })

@@ -194,7 +194,7 @@ impl Host {
         let node = Node::start(plan, xcf, seed, self.stories.clone())?;
         node.cut(cut);
         captures.into_iter().for_each(|socket| node.capture(socket));
-        let mut apps = Applications::new(image, node.shared().clone(), self.start.supervisor.clone());
+        let mut apps = Applications::new(image, node.shared().clone(), &self.start);
         apps.start_all()?;
         let weigher =
             Weigher::start(node.shared().clone(), cluster.workload.manager(name), cluster.timing.apply().measure);

@@ -104,6 +104,27 @@ pub struct DestinationRow {
     pub responsiveness: Responsiveness,
 }
 
+#[cfg(test)]
+impl DestinationRow {
+    /// A target with one listener, in turn.
+    pub fn example(address: IpAddr, port: u16, xcf: IpAddr) -> DestinationRow {
+        DestinationRow {
+            address,
+            port,
+            xcf,
+            ready: 1,
+            total: 0,
+            active: 0,
+            method: "ROUNDROBIN".into(),
+            server: None,
+            weight: 1,
+            raw_weight: None,
+            flags: vec![Flag::Roundrobin],
+            responsiveness: Responsiveness::default(),
+        }
+    }
+}
+
 /// Flg of VDPT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flag {

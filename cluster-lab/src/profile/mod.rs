@@ -20,7 +20,7 @@ mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::key::ClusterKey;
@@ -156,6 +156,8 @@ pub enum AppKind {
     discard,
     /// RFC 864.
     chargen,
+    /// The lab in a browser: see [`web`](crate::web).
+    web,
     /// Passes connections on to a server on the host's side.
     relay {
         /// `ADDRESS:PORT`, or `unix:` and a path.
@@ -173,6 +175,7 @@ impl fmt::Display for AppKind {
             AppKind::echo => f.write_str("echo"),
             AppKind::discard => f.write_str("discard"),
             AppKind::chargen => f.write_str("chargen"),
+            AppKind::web => f.write_str("web"),
             AppKind::relay { to, .. } => write!(f, "relay to {to}"),
         }
     }
@@ -220,6 +223,17 @@ impl Cluster {
     /// The image called `name`; case does not matter.
     pub fn image(&self, name: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Where its images serve the lab to browsers.
+    pub fn web_servers(&self) -> Vec<(String, SocketAddr)> {
+        let apps = self.images.iter().flat_map(|image| image.apps.iter().map(move |app| (image, app)));
+        let web = apps.filter(|(_, app)| app.kind == AppKind::web);
+        let at = |(image, app): (&Image, &App)| {
+            let address = app.bind.or(image.link)?;
+            Some((image.name.clone(), SocketAddr::new(address, app.port)))
+        };
+        web.filter_map(at).collect()
     }
 
     /// The name that stands for `address`, or the address itself.

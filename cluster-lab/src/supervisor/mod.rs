@@ -27,6 +27,7 @@ use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
 use crate::suggest;
 use crate::watch::{Event, Kind, Sample, Told};
+use crate::web::Token;
 use cuts::Cuts;
 use processes::Host;
 use watching::Watching;
@@ -126,6 +127,7 @@ pub struct Supervisor {
 pub struct Handle {
     inputs: mpsc::UnboundedSender<Input>,
     events: broadcast::Sender<Event>,
+    began: u64,
 }
 
 impl Handle {
@@ -138,6 +140,11 @@ impl Handle {
     /// The event log from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// When the lab began, in microseconds since 1970.
+    pub fn began(&self) -> u64 {
+        self.began
     }
 
     /// One request, as over the socket.
@@ -218,6 +225,7 @@ impl Supervisor {
             in_process: options.in_process,
             key: cluster.xcf_key.clone().map_or_else(ClusterKey::random, Ok).context("no random key can be made")?,
             supervisor: dir.socket(),
+            token: Token::random(),
         };
         let images = cluster.images.iter().map(|image| Image {
             name: image.name.clone(),
@@ -234,7 +242,8 @@ impl Supervisor {
         });
         let (inputs, receiver) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(4096);
-        let handle = Handle { inputs: inputs.clone(), events: events.clone() };
+        let watching = Watching::new();
+        let handle = Handle { inputs: inputs.clone(), events: events.clone(), began: watching.began() };
         let mut supervisor = Supervisor {
             images: images.collect(),
             cuts: Cuts::default(),
@@ -249,7 +258,7 @@ impl Supervisor {
             next_question: 0,
             log: std::collections::VecDeque::new(),
             next_event: 1,
-            watching: Watching::new(),
+            watching,
             events,
             inputs,
         };
@@ -366,7 +375,8 @@ impl Supervisor {
                 self.capture(index, path);
                 Reply::Done
             }),
-            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect())),
+            Request::Token => Ok(Reply::Token(self.start.token.clone(), self.cluster.web_servers())),
+            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect(), self.watching.began())),
             Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
                 Ok(index) => {

@@ -48,6 +48,11 @@ impl Watching {
         Watching { began, updates: broadcast::channel(WAITING).0, planned: 0, looking: false, changed: false }
     }
 
+    /// When the lab began, in microseconds since 1970.
+    pub fn began(&self) -> u64 {
+        self.began.1
+    }
+
     /// A moment of the monotonic clock, in microseconds since the lab began.
     pub fn since_beginning(&self, monotonic: u64) -> u64 {
         monotonic.saturating_sub(self.began.0)

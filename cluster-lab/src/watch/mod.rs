@@ -15,13 +15,15 @@
 mod event;
 mod feed;
 mod model;
+mod picture;
 mod rates;
 mod sample;
 mod timeline;
 
 pub use event::{Event, Kind, Told};
 pub use feed::{Beginning, Feed, ImageLayout, Update};
-pub use model::{DvipaPicture, ImagePicture, Model, Pair, Picture, PortPicture, TakeoverPicture, TargetPicture};
+pub use model::Model;
+pub use picture::{DvipaPicture, ImagePicture, Pair, Picture, PortPicture, TakeoverPicture, TargetPicture};
 pub use rates::Rate;
 pub use sample::{Contact, Count, Gauges, ImageSample, Peer, Sample, Traffic};
 pub use timeline::{Change, Takeover, Tenure, Timeline};

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::rates::Rates;
 use super::{
-    Beginning, Contact, Count, Event, Gauges, ImageSample, Kind, Rate, Sample, Takeover, Tenure, Timeline, Update,
+    Beginning, Contact, Count, DvipaPicture, Event, Gauges, ImageLayout, ImagePicture, ImageSample, Kind, Pair,
+    Picture, PortPicture, Rate, Sample, Takeover, TakeoverPicture, TargetPicture, Timeline, Update,
 };
 use crate::control::{DvipaStatus, ImageState};
-use crate::netstat::{DestinationRow, DvipaRow};
+use crate::netstat::DestinationRow;
 
 /// Events that are kept.
 const EVENTS: usize = 10_000;
@@ -22,140 +21,6 @@ pub struct Model {
     events: VecDeque<Event>,
     timeline: Timeline,
     rates: Rates<Series>,
-}
-
-/// The lab now. All times are microseconds since it began.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Picture {
-    /// The lab's name.
-    pub lab: String,
-    /// When it began, in microseconds since 1970.
-    pub began: u64,
-    /// When this was so.
-    pub at: u64,
-    /// The client's address.
-    pub client: Option<IpAddr>,
-    /// The client network: its first address, and the length of its prefix.
-    pub subnet: Option<(IpAddr, u8)>,
-    /// The images, in the profile's order.
-    pub images: Vec<ImagePicture>,
-    /// The DVIPAs.
-    pub dvipas: Vec<DvipaPicture>,
-    /// XCF from one image to another.
-    pub pairs: Vec<Pair>,
-    /// Who owned what when.
-    pub tenures: Vec<Tenure>,
-    /// Changes of ownership.
-    pub takeovers: Vec<TakeoverPicture>,
-}
-
-/// A change of ownership, with its gap.
-#[derive(Clone, Debug, Serialize)]
-pub struct TakeoverPicture {
-    /// The change.
-    #[serde(flatten)]
-    pub takeover: Takeover,
-    /// See [`Takeover::gap`].
-    pub gap: Option<u64>,
-}
-
-/// An image.
-#[derive(Clone, Debug, Serialize)]
-pub struct ImagePicture {
-    /// Its name.
-    pub name: String,
-    /// Its XCF address.
-    pub xcf: IpAddr,
-    /// Its address on the client network, if it has a link there.
-    pub link: Option<IpAddr>,
-    /// Its applications.
-    pub apps: Vec<String>,
-    /// How it is.
-    pub state: ImageState,
-    /// Whether a signal has stopped it.
-    pub paused: bool,
-    /// Whether it is in the sysplex group.
-    pub in_group: bool,
-    /// Whether it takes no new connections, as a target.
-    pub quiesced: bool,
-    /// Ports that take none.
-    pub quiesced_ports: Vec<u16>,
-    /// Its process, while it runs.
-    pub pid: Option<u32>,
-    /// When its latest life began.
-    pub since: u64,
-    /// Processors that its process uses, 1 for one whole; with `--in-process` for all images together.
-    pub processor: f64,
-    /// Memory that its process uses, in bytes.
-    pub memory: u64,
-    /// Entries in its VCRT.
-    pub routes: usize,
-    /// From the client network.
-    pub network_in: Rate,
-    /// To the client network.
-    pub network_out: Rate,
-    /// Its VIPADYN.
-    pub vipadyn: Vec<DvipaRow>,
-    /// Its VDPT.
-    pub vdpt: Vec<DestinationRow>,
-}
-
-/// A DVIPA.
-#[derive(Clone, Debug, Serialize)]
-pub struct DvipaPicture {
-    /// Its name in the profile, or its address.
-    pub name: String,
-    /// The address.
-    pub address: IpAddr,
-    /// Who routes for it.
-    pub owner: Option<String>,
-    /// Who is about to.
-    pub coming: Option<String>,
-    /// Round and rank of the ownership epoch.
-    pub epoch: (u64, u8),
-    /// Who can take over, the next first.
-    pub backups: Vec<String>,
-    /// Its distributed ports.
-    pub ports: Vec<PortPicture>,
-}
-
-/// A distributed port.
-#[derive(Clone, Debug, Serialize)]
-pub struct PortPicture {
-    /// The port.
-    pub port: u16,
-    /// Where its connections go, by the owner's VDPT.
-    pub targets: Vec<TargetPicture>,
-}
-
-/// A target of a port.
-#[derive(Clone, Debug, Serialize)]
-pub struct TargetPicture {
-    /// The image.
-    pub image: String,
-    /// Applications that listen there.
-    pub ready: u32,
-    /// Connections that it has.
-    pub active: u64,
-    /// Connections that were sent there by this owner.
-    pub total: u64,
-    /// New ones a second.
-    pub rate: f64,
-}
-
-/// XCF from one image to another.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pair {
-    /// From.
-    pub from: String,
-    /// To.
-    pub to: String,
-    /// Whether `from` is in contact with `to`.
-    pub contact: Contact,
-    /// Whether XCF is cut this way.
-    pub cut: bool,
-    /// Packets of clients and servers.
-    pub rate: Rate,
 }
 
 /// Whose counter it is; lives of an image are told apart by their beginnings.
@@ -200,12 +65,13 @@ impl Model {
 
     fn begin(&mut self, beginning: Beginning) {
         *self = Model::default();
-        let image = |layout: super::ImageLayout| ImagePicture {
+        let image = |layout: ImageLayout| ImagePicture {
             name: layout.name,
             xcf: layout.xcf,
             link: layout.link,
             apps: layout.apps,
             state: layout.state,
+            how: None,
             paused: false,
             in_group: layout.state == ImageState::Running,
             quiesced: false,
@@ -243,8 +109,8 @@ impl Model {
         if let Some(image) = image {
             match event.told.kind {
                 Kind::Up => (image.state, image.paused, image.in_group) = (ImageState::Running, false, true),
-                Kind::Ended => image.end(ImageState::Failed),
-                Kind::Stopped => image.end(ImageState::Stopped),
+                Kind::Ended => image.end(ImageState::Failed, &event.told.text),
+                Kind::Stopped => image.end(ImageState::Stopped, &event.told.text),
                 Kind::Paused => image.paused = true,
                 Kind::Continued => image.paused = false,
                 _ => {}
@@ -344,18 +210,6 @@ impl Model {
     }
 }
 
-impl ImagePicture {
-    /// It has ended: what it did is over.
-    fn end(&mut self, state: ImageState) {
-        (self.state, self.paused, self.in_group, self.pid) = (state, false, false, None);
-        (self.processor, self.memory, self.routes) = (0.0, 0, 0);
-        (self.network_in, self.network_out) = (Rate::default(), Rate::default());
-        (self.quiesced, self.quiesced_ports) = (false, Vec::new());
-        self.vipadyn.clear();
-        self.vdpt.clear();
-    }
-}
-
 /// Every counter of a sample.
 fn counts(sample: &Sample) -> BTreeMap<Series, Count> {
     let mut counts = BTreeMap::new();
@@ -382,9 +236,8 @@ fn target(owner: &ImageSample, row: &DestinationRow) -> Series {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Gauges, ImageLayout, Peer, Told, Traffic};
+    use super::super::{Peer, Told, Traffic};
     use super::*;
-    use crate::netstat::Responsiveness;
 
     const DVA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
 
@@ -424,20 +277,7 @@ mod tests {
 
     /// MVS1 owns the DVIPA and has sent `count` connections, a packet each, to MVS2.
     fn sample(at: u64, count: u64) -> Update {
-        let row = DestinationRow {
-            address: DVA,
-            port: 80,
-            xcf: xcf(2),
-            ready: 1,
-            total: count,
-            active: 3,
-            method: "ROUNDROBIN".into(),
-            server: None,
-            weight: 1,
-            raw_weight: None,
-            flags: Vec::new(),
-            responsiveness: Responsiveness::default(),
-        };
+        let row = DestinationRow { total: count, active: 3, ..DestinationRow::example(DVA, 80, xcf(2)) };
         let image = |number: u8| {
             let mut traffic = Traffic::default();
             *traffic.xcf_to(xcf(3 - number)) = Count { packets: count, bytes: 100 * count };

@@ -1,6 +1,6 @@
 //! Who owned each DVIPA when, and how long each change took: read off the events alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub struct Timeline {
     /// Since when an image has not been heard: its signal, or the first sign of its end.
     lost: HashMap<String, u64>,
     /// Images that leave in order.
-    leaving: HashMap<String, u64>,
+    leaving: HashSet<String>,
     /// When an image (first) learned that another (second) was silent or gone.
     noticed: HashMap<(String, String), u64>,
 }
@@ -46,9 +46,9 @@ pub struct Tenure {
 pub enum Change {
     /// Nobody had it before.
     First,
-    /// Its owner had died, or was silent.
+    /// Its owner had died, was silent, or had given it up.
     Takeover,
-    /// Its owner left in order or gave it up.
+    /// It went over from an owner that leaves in order, while that still routed for it.
     Handover,
     /// It went over while its former owner still routed for it: back to its primary, or after an
     /// application that moved.
@@ -86,8 +86,8 @@ impl Takeover {
     /// which the former owner routes on until the new one is complete has no gap.
     pub fn gap(&self) -> Option<u64> {
         match self.change {
-            Change::First | Change::TakeBack => None,
-            Change::Takeover | Change::Handover => self.complete.map(|complete| complete.saturating_sub(self.began)),
+            Change::First | Change::Handover | Change::TakeBack => None,
+            Change::Takeover => self.complete.map(|complete| complete.saturating_sub(self.began)),
         }
     }
 }
@@ -105,19 +105,16 @@ impl Timeline {
                 self.noticed.retain(|(one, other), _| one != image && other != image);
             }
             (Kind::Ended, _) => self.lose(image, told.signalled.unwrap_or(at)),
-            (Kind::Stopped, _) => {
-                self.leaving.entry(image.clone()).or_insert(at);
-                self.end(image, at);
-            }
+            (Kind::Stopped, _) => self.end(image, at),
             (Kind::Paused, _) => drop(self.lost.insert(image.clone(), at)),
             (Kind::Continued, _) => drop(self.lost.remove(image)),
-            (Kind::Leaving, _) => drop(self.leaving.entry(stack).or_insert(at)),
+            (Kind::Leaving, _) => drop(self.leaving.insert(stack)),
             (Kind::Silent | Kind::Gone, _) => drop(self.noticed.entry((image.clone(), stack)).or_insert(at)),
             (Kind::Back, _) => drop(self.noticed.remove(&(image.clone(), stack))),
             (Kind::Claimed, Some(dvipa)) => self.claimed(event, image, dvipa),
             (Kind::TakingBack, Some(dvipa)) => self.takeovers.push(Takeover {
                 dvipa,
-                change: Change::TakeBack,
+                change: if self.leaving.contains(&stack) { Change::Handover } else { Change::TakeBack },
                 from: Some(stack),
                 to: image.clone(),
                 epoch: told.epoch,
@@ -176,11 +173,9 @@ impl Timeline {
         let owner = from.clone().unwrap_or_default();
         let noticed = self.noticed.get(&(image.to_owned(), owner.clone())).copied();
         let signs = [self.lost.get(&owner).copied(), noticed, before.as_ref().and_then(|(_, until)| *until)];
-        let left = self.leaving.get(&owner).copied();
-        let (change, began) = match (&before, left) {
-            (None, _) => (Change::First, at),
-            (Some(_), Some(left)) => (Change::Handover, left),
-            (Some(_), None) => (Change::Takeover, signs.into_iter().flatten().min().unwrap_or(at)),
+        let (change, began) = match before {
+            None => (Change::First, at),
+            Some(_) => (Change::Takeover, signs.into_iter().flatten().min().unwrap_or(at)),
         };
         if let Some(tenure) = self.latest(dvipa) {
             tenure.until = tenure.until.or(Some(began.max(tenure.from)));
@@ -205,7 +200,7 @@ impl Timeline {
         let latest = self.takeovers.iter_mut().rfind(|takeover| takeover.dvipa == dvipa && takeover.to == image);
         let Some(takeover) = latest.filter(|takeover| takeover.complete.is_none()) else { return };
         (takeover.complete, takeover.connections) = (Some(at), event.told.connections);
-        if takeover.change == Change::TakeBack {
+        if takeover.change != Change::First && takeover.gap().is_none() {
             takeover.claimed = at;
             if let Some(tenure) = self.latest(dvipa) {
                 tenure.until = tenure.until.or(Some(at));
@@ -302,6 +297,20 @@ mod tests {
             (takeback.change, takeback.gap(), takeback.began, takeback.complete),
             (Change::TakeBack, None, 50, Some(60))
         );
+    }
+
+    /// One that stops in order hands over before it goes.
+    #[test]
+    fn an_orderly_stop_has_no_gap() {
+        let timeline = timeline(&[
+            (10, "MVS1", about(Kind::Claimed, 1)),
+            (50, "MVS2", stack(Kind::Leaving, "MVS1")),
+            (51, "MVS2", Told { stack: Some("MVS1".into()), ..about(Kind::TakingBack, 2) }),
+            (53, "MVS2", about(Kind::Active, 2)),
+            (54, "MVS1", told(Kind::Stopped)),
+        ]);
+        assert_eq!((timeline.takeovers[1].change, timeline.takeovers[1].gap()), (Change::Handover, None));
+        assert_eq!(tenures(&timeline), [("MVS1", 10, Some(53)), ("MVS2", 53, None)]);
     }
 
     /// One that was paused is taken over from the moment of its signal on.

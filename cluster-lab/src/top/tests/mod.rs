@@ -30,6 +30,7 @@ fn image(number: u8, state: ImageState) -> ImagePicture {
         link: None,
         apps: vec!["WEB".into()],
         state,
+        how: None,
         paused: false,
         in_group: runs,
         quiesced: false,
