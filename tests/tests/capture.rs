@@ -78,7 +78,7 @@ fn a_capture_of_nothing_says_so() {
     let lab = Lab::up("pair");
     let output = lab.command("capture").args(["MVS9", "--write", "/dev/null"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no image 'MVS9'; the lab has MVS1, MVS2"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no image MVS9: the lab has MVS1, MVS2"), "{output:?}");
     let only_tun = lab.command("capture").args(["--tun", "--seconds", "0.5"]).output().expect("it starts");
     assert!(only_tun.status.success() && only_tun.stdout.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "{only_tun:?}");
 }

@@ -31,6 +31,10 @@ local KINDS = {
   [22] = "GONE",
   [23] = "REFUSED",
   [24] = "FORGET",
+  [25] = "WORKLOAD",
+  [26] = "AFFINITY",
+  [27] = "MEASURE",
+  [28] = "MEASURED",
 }
 local PHASES = { [0] = "rebuilding", [1] = "taking back", [2] = "active", [3] = "released" }
 
@@ -66,6 +70,7 @@ f.count = ProtoField.uint64("xcf.heartbeat.count", "Number")
 f.heard = ProtoField.uint64("xcf.heartbeat.heard", "Heard")
 f.claims = ProtoField.uint64("xcf.heartbeat.claims", "Digest of claims", base.HEX)
 f.connections = ProtoField.uint32("xcf.audit.connections", "Connections")
+f.interval = ProtoField.uint16("xcf.interval", "Interval")
 f.why = ProtoField.string("xcf.why", "Reason")
 f.rest = ProtoField.bytes("xcf.rest", "More")
 local malformed = ProtoExpert.new("xcf.malformed", "Malformed message", expert.group.MALFORMED, expert.severity.ERROR)
@@ -166,6 +171,11 @@ local BODIES = {
     r:epoch()
     return dvipa .. ", " .. r:add(f.connections, 4):uint() .. " connections"
   end,
+  AFFINITY = function(r)
+    local dvipa = r:add_address(f.dvipa)
+    r:epoch()
+    return r:socket() .. " -> " .. dvipa
+  end,
   REFUSED = function(r)
     if r.at == r.stop then return "" end
     return r:add(f.why, r.stop - r.at):string()
@@ -178,6 +188,14 @@ for _, kind in ipairs({ "REPORT_BEGIN", "REPORT_END", "TAKEBACK", "RELEASED", "I
   BODIES[kind] = function(r)
     local dvipa = r:add_address(f.dvipa)
     return dvipa .. ", epoch " .. r:epoch()
+  end
+end
+
+for _, kind in ipairs({ "MEASURE", "MEASURED" }) do
+  BODIES[kind] = function(r)
+    local dvipa = r:add_address(f.dvipa)
+    r:epoch()
+    return dvipa .. ", interval " .. r:add(f.interval, 2):uint()
   end
 end
 
@@ -232,6 +250,7 @@ function xcf.dissector(buffer, pinfo, tree)
     branch:add(f.round, buffer(4, 8))
     branch:add(f.rank, buffer(12, 1))
     branch:add(f.segment_size, buffer(20, 2))
+    branch:add(f.interval, buffer(22, 2))
     branch:add(f.life, buffer(24, 8))
     local packet = buffer(32):tvb()
     local inner = bit.rshift(packet(0, 1):uint(), 4) == 6 and ipv6 or ip

@@ -50,7 +50,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("netstat MVS1 VDPT", "who listens, how often each was chosen"),
             ("netstat MVS1 VDPT DETAIL", "and how well each answers"),
-            ("netstat MVS1 VCRT --ipaddr 198.51.100.0/24 --port 60 --max 20", "which connection goes where"),
+            ("netstat MVS1 VCRT --port 60 --max 20", "which connection goes where"),
             ("netstat MVS5 VIPADYN --json", "DVIPAs as MVS5 knows them"),
         ],
     ),
