@@ -16,8 +16,8 @@ pub struct Footprint {
     labs: BTreeSet<String>,
     /// Folders for temporary files.
     folders: BTreeSet<String>,
-    /// How many `cluster-lab` run.
-    pub processes: usize,
+    /// Every `cluster-lab` that runs.
+    processes: BTreeSet<u32>,
 }
 
 /// How it is now.
@@ -30,23 +30,42 @@ pub fn footprint() -> Footprint {
         namespaces: names("/run/netns"),
         labs: names("/run/cluster-lab"),
         folders: temporary.into_iter().filter(|name| name.starts_with("cluster-lab-")).collect(),
-        processes: lab_processes().len(),
+        processes: lab_processes(),
     }
 }
 
 impl Footprint {
-    /// Waits until there is no more than this again.
+    /// Waits until there is no more than this again. There may be less: something of a test before may have
+    /// been about to end.
     ///
     /// # Panics
     /// If something stays.
     pub fn is_all_there_is(&self) {
-        eventually("nothing is left behind", || footprint() == *self);
+        eventually("nothing is left behind", || footprint().is_within(self));
+    }
+
+    /// Waits until no `cluster-lab` runs but those that ran then.
+    ///
+    /// # Panics
+    /// If one stays.
+    pub fn are_all_that_run(&self) {
+        eventually("its processes have ended", || footprint().processes.is_subset(&self.processes));
+    }
+
+    fn is_within(&self, before: &Footprint) -> bool {
+        let Footprint { devices, routes, namespaces, labs, folders, processes } = self;
+        *devices == before.devices
+            && *routes == before.routes
+            && namespaces.is_subset(&before.namespaces)
+            && labs.is_subset(&before.labs)
+            && folders.is_subset(&before.folders)
+            && processes.is_subset(&before.processes)
     }
 }
 
 /// Process ids of every `cluster-lab` that runs. One that has ended and only waits for whoever
 /// adopted it to notice does not.
-pub fn lab_processes() -> Vec<u32> {
+fn lab_processes() -> BTreeSet<u32> {
     let runs = |stat: String| stat.contains("(cluster-lab) ") && !stat.contains("(cluster-lab) Z");
     processes().filter(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(runs)).collect()
 }

@@ -41,7 +41,7 @@ fn all_agree(lab: &Lab, router: &str, connections: &Connections) {
         let on = connections.iter().filter(|(_, xcf)| row["xcf"] == **xcf).count();
         assert_eq!(row["active"], on, "{row}");
         assert_eq!(row["ready"], 1, "{row}");
-        assert_eq!(row["flags"], serde_json::json!(["Roundrobin"]), "{row}");
+        assert_eq!(row["flags"], serde_json::json!(["BaseWLM"]), "{row}");
     }
     for (image, xcf) in IMAGES.iter().filter(|(image, _)| lab.running().iter().any(|known| known == image)) {
         let own: Connections = connections.iter().filter(|(_, on)| on == xcf).cloned().collect();
@@ -114,7 +114,7 @@ fn every_report_can_be_asked_for() {
     let _session = lab.spawn("ncat", &[DVA1, "60"]);
     eventually("the connection is routed", || lab.routes("MVS1", DVA1).len() == 1);
     for (image, arguments, expected) in [
-        ("MVS1", "VDPT DETAIL", "  Flg: Roundrobin"),
+        ("MVS1", "VDPT DETAIL", "  Flg: BaseWLM"),
         ("MVS1", "VDPT -I 203.0.113.1 -P 60 --max 1", "1 OF 3 RECORDS DISPLAYED"),
         ("MVS1", "VCRT DETAIL", "    PolicyRule:   *NONE*"),
         ("MVS1", "VCRT --ipaddr 198.51.100.* --max 5", "1 OF 1 RECORDS DISPLAYED"),

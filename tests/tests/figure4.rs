@@ -96,7 +96,7 @@ fn netstat_shows_the_tables() {
         ("HOME", "MVS2", "VIPLCB007101     203.0.113.1      I", "addresses"),
         ("VIPADCFG", "MVS5", "      DestXCF:    192.0.2.3", "distributes"),
         ("VIPADYN", "MVS1", "    Status: Backup     Origin: VIPABACKUP       DistStat: Dest  Rank: 030", "dvipas"),
-        ("VDPT", "MVS1", "203.0.113.1     00060 192.0.2.4       001 0000000000 01   100 R", "destinations"),
+        ("VDPT", "MVS1", "203.0.113.1     00060 192.0.2.4       001 0000000000 01   100 B", "destinations"),
         ("VCRT", "MVS1", "203.0.113.1     00060 198.51.100.1", "connections"),
         ("CONN", "MVS2", "203.0.113.65..60       0.0.0.0..0             Listen", "connections"),
         ("CONN", "MVS1", "Establsh", "connections"),

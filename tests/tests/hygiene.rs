@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::footprint::{footprint, lab_processes};
+use tests::footprint::footprint;
 use tests::{Lab, cluster_lab, eventually, succeed, text};
 
 fn pid_of(value: &serde_json::Value) -> Pid {
@@ -65,7 +65,7 @@ fn down_cleans_up_after_a_crash() {
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("curl")));
     front.kill().expect("it runs");
     front.wait().expect("it ends");
-    eventually("its processes have ended", || lab_processes().len() == before.processes);
+    before.are_all_that_run();
     succeed(cluster_lab().args(["down", "--name", &name]));
     before.is_all_there_is();
 }
