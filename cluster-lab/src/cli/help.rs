@@ -59,7 +59,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("display MVS1 TCPIP,,SYSPLEX,VIPADYN", "every DVIPA, and each stack's part in it"),
             ("display MVS1 TCPIP,,SYSPLEX,GROUP", ""),
-            ("display MVS1 TCPIP,,NETSTAT,VDPT,DETAIL,MAX=10", "a netstat report, as operators ask for it"),
+            ("display MVS1 TCPIP,,NETSTAT,VDPT,DETAIL,MAX=10", ""),
         ],
     ),
     (
@@ -83,7 +83,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("vary MVS2 TCPIP,,SYSPLEX,QUIESCE,TARGET", "no new connections to MVS2"),
             ("vary MVS1 TCPIP,,SYSPLEX,DEACTIVATE,DVIPA=DVA1", "its backup takes DVA1 over"),
             ("vary MVS2 TCPIP,,SYSPLEX,RESUME,TARGET", "new connections again"),
-            ("vary MVS1 TCPIP,,SYSPLEX,LEAVEGROUP", "out of the sysplex; JOINGROUP: back into it"),
+            ("vary MVS1 TCPIP,,SYSPLEX,LEAVEGROUP", "JOINGROUP: back into it"),
             ("vary MVS1 TCPIP,,SYNTAXCHECK,more.txt", "reads it, changes nothing"),
             ("vary MVS1 TCPIP,,OBEYFILE,more.txt", "changes its profile"),
         ],
