@@ -19,6 +19,7 @@
 //! | [`bench`](mod@bench) | this lab and its rivals, side by side |
 //! | `top` | a lab on a terminal, as it happens |
 //! | [`vary`] | operator commands |
+//! | [`verb`] | what keys and buttons do |
 //! | [`workload`] | workload managers: what weighs images and servers |
 //! | `lesson` | scenarios that teach |
 //! | [`simulate`] | clusters in virtual time, under every fault |
@@ -50,6 +51,7 @@ mod sys;
 pub mod tcpip;
 mod top;
 pub mod vary;
+pub mod verb;
 pub mod watch;
 pub mod web;
 pub mod workload;

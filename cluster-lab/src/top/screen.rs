@@ -7,8 +7,9 @@ use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModif
 use ratatui::Frame;
 
 use super::draw::{self, View};
-use super::orders::{Order, What};
+use super::orders::Order;
 use crate::control::ImageState;
+use crate::verb::Verb;
 use crate::watch::{ImagePicture, Model, Picture, Update};
 
 /// How many looks back the rates are shown.
@@ -95,13 +96,13 @@ impl Screen {
     fn order(&mut self, letter: char) -> Option<Order> {
         let image = self.model.picture().images.get(self.ui.selected)?;
         let what = match letter {
-            'k' => What::Kill,
-            's' => What::Start,
-            'x' => What::Stop,
-            'p' if image.paused => What::Continue,
-            'p' => What::Pause,
-            'z' if image.quiesced => What::Resume,
-            'z' => What::Quiesce,
+            'k' => Verb::Kill,
+            's' => Verb::Start,
+            'x' => Verb::Stop,
+            'p' if image.paused => Verb::Continue,
+            'p' => Verb::Pause,
+            'z' if image.quiesced => Verb::Resume,
+            'z' => Verb::Quiesce,
             _ => return None,
         };
         let image = image.name.clone();

@@ -10,9 +10,10 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 use super::draw::{self, View};
-use super::orders::{Order, What};
+use super::orders::Order;
 use super::screen::{Screen, Ui, Wish};
 use crate::control::ImageState;
+use crate::verb::Verb;
 use crate::watch::{
     Beginning, Change, DvipaPicture, Event, ImageLayout, ImagePicture, Kind, Picture, PortPicture, Rate, Takeover,
     TakeoverPicture, TargetPicture, Told, Update,
@@ -208,15 +209,15 @@ fn begun(images: u8) -> Screen {
 fn keys_act_on_the_marked_image() {
     let mut screen = begun(2);
     let order = |image: &str, what| Some(Wish::Do(Order { image: image.into(), what }));
-    assert_eq!(screen.key(&key(KeyCode::Char('k'))), order("MVS1", What::Kill));
+    assert_eq!(screen.key(&key(KeyCode::Char('k'))), order("MVS1", Verb::Kill));
     for _ in 0..3 {
         assert_eq!(screen.key(&key(KeyCode::Down)), None);
     }
-    assert_eq!(screen.key(&key(KeyCode::Char('s'))), order("MVS2", What::Start), "the last stays the last");
-    assert_eq!(screen.key(&key(KeyCode::Char('p'))), order("MVS2", What::Pause));
+    assert_eq!(screen.key(&key(KeyCode::Char('s'))), order("MVS2", Verb::Start), "the last stays the last");
+    assert_eq!(screen.key(&key(KeyCode::Char('p'))), order("MVS2", Verb::Pause));
     screen.apply(Update::Event(told(1, 1, "MVS2", Kind::Paused, "paused by a signal")));
-    assert_eq!(screen.key(&key(KeyCode::Char('p'))), order("MVS2", What::Continue));
-    assert_eq!(screen.key(&key(KeyCode::Char('z'))), order("MVS2", What::Quiesce));
+    assert_eq!(screen.key(&key(KeyCode::Char('p'))), order("MVS2", Verb::Continue));
+    assert_eq!(screen.key(&key(KeyCode::Char('z'))), order("MVS2", Verb::Quiesce));
     screen.key(&key(KeyCode::Char('?')));
     assert_eq!(screen.key(&key(KeyCode::Char('k'))), None, "it closes the help and kills nobody");
     assert_eq!(screen.key(&key(KeyCode::Char('q'))), Some(Wish::Quit));
