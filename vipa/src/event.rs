@@ -3,6 +3,7 @@
 use core::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::messages::{RESPONSIVE, STACK, UNRESPONSIVE};
 use crate::ownership::Epoch;
 
 /// Something worth telling a person. Other stacks are named by their image's name, or by XCF
@@ -214,12 +215,15 @@ impl fmt::Display for Event {
             Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),
             Event::Unresponsive { server, stack, tcsr, cer, sef } => {
                 let (dvipa, port) = (server.ip(), server.port());
-                write!(f, "EZD1182I TARGET SERVER FOR {dvipa} PORT {port} AT TCPIP ON {stack} IS NOT RESPONSIVE")?;
+                write!(
+                    f,
+                    "{UNRESPONSIVE} TARGET SERVER FOR {dvipa} PORT {port} AT {STACK} ON {stack} IS NOT RESPONSIVE"
+                )?;
                 write!(f, " - TCSR {tcsr} CER {cer} SEF {sef}")
             }
             Event::Responsive { server, stack, tcsr, cer, sef } => {
                 let (dvipa, port) = (server.ip(), server.port());
-                write!(f, "EZD1183I TARGET SERVER FOR {dvipa} PORT {port} AT TCPIP ON {stack} IS RESPONSIVE")?;
+                write!(f, "{RESPONSIVE} TARGET SERVER FOR {dvipa} PORT {port} AT {STACK} ON {stack} IS RESPONSIVE")?;
                 write!(f, " - TCSR {tcsr} CER {cer} SEF {sef}")
             }
             Event::Resynchronised { stack } => write!(f, "too much waited for {stack}: starting afresh with it"),

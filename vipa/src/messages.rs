@@ -29,6 +29,21 @@ pub const NETSTAT: &str = "EZZ2500I";
 /// VIPADCFG on a stack outside the group, in two lines.
 pub const CONFIGURED_OUTSIDE: [&str; 2] = ["EZZ2502I", "EZZ2503I"];
 
+/// VIPADISTRIBUTE HOTSTANDBY has DESTIP ALL.
+pub(crate) const STANDBY_ALL: &str = "EZZ0165I";
+/// HOTSTANDBY has not one PREFERRED target.
+pub(crate) const STANDBY_PREFERRED: &str = "EZZ0827I";
+/// HOTSTANDBY has no BACKUP targets, or too many.
+pub(crate) const STANDBY_BACKUPS: &str = "EZZ0829I";
+/// HOTSTANDBY names a target twice.
+pub(crate) const STANDBY_TWICE: &str = "EZZ0830I";
+/// What is HOTSTANDBY's stands with another method.
+pub(crate) const STANDBY_ONLY: &str = "EZZ0831I";
+/// A target's server does not answer.
+pub(crate) const UNRESPONSIVE: &str = "EZD1182I";
+/// It answers again.
+pub(crate) const RESPONSIVE: &str = "EZD1183I";
+
 const TAKEN_OVER: &str = "EZZ8301I";
 const TAKEN_BACK: &str = "EZZ8302I";
 const GIVEN: &str = "EZZ8303I";

@@ -11,6 +11,7 @@ use super::{Abandon, Parser};
 use crate::definitions::{
     Crossover, Distribute, Method, Options, PortRange, Ports, Processors, Standby, Targets, Weights,
 };
+use crate::messages::{STANDBY_ALL, STANDBY_BACKUPS, STANDBY_ONLY, STANDBY_PREFERRED, STANDBY_TWICE};
 
 /// Limits of z/OS.
 const MAX_PORTS: usize = 64;
@@ -303,7 +304,10 @@ impl<'a> Parser<'a> {
         destip: Position,
     ) {
         let Some(targets) = targets else {
-            return self.error(destip, "EZZ0165I DESTIP ALL with HOTSTANDBY: expected one PREFERRED and its BACKUPs");
+            return self.error(
+                destip,
+                format!("{STANDBY_ALL} DESTIP ALL with HOTSTANDBY: expected one PREFERRED and its BACKUPs"),
+            );
         };
         let (mut preferred, mut backups) = (0, 0);
         for target in targets {
@@ -316,8 +320,8 @@ impl<'a> Parser<'a> {
                 }
             };
             let (count, id) = match rank {
-                Standby::PREFERRED => (&mut preferred, "EZZ0827I"),
-                _ => (&mut backups, "EZZ0829I"),
+                Standby::PREFERRED => (&mut preferred, STANDBY_PREFERRED),
+                _ => (&mut backups, STANDBY_BACKUPS),
             };
             *count += 1;
             if *count == 2 && rank == Standby::PREFERRED {
@@ -326,14 +330,17 @@ impl<'a> Parser<'a> {
                 self.error(target.at, format!("{id} more than {MAX_BACKUPS} BACKUP targets"));
             }
             if standby.ranks.insert(target.xcf, rank).is_some() {
-                self.error(target.at, format!("EZZ0830I {} is named twice: expected each target once", target.xcf));
+                self.error(
+                    target.at,
+                    format!("{STANDBY_TWICE} {} is named twice: expected each target once", target.xcf),
+                );
             }
         }
         if preferred == 0 {
-            self.error(method, "EZZ0827I HOTSTANDBY without a PREFERRED target: expected one");
+            self.error(method, format!("{STANDBY_PREFERRED} HOTSTANDBY without a PREFERRED target: expected one"));
         }
         if backups == 0 {
-            self.error(method, "EZZ0829I HOTSTANDBY without a BACKUP target: expected 1 to 31");
+            self.error(method, format!("{STANDBY_BACKUPS} HOTSTANDBY without a BACKUP target: expected 1 to 31"));
         }
     }
 
@@ -348,13 +355,13 @@ impl<'a> Parser<'a> {
                     self.error(keyword.at, "WEIGHT without DISTMETHOD WEIGHTEDACTIVE means nothing");
                 }
                 Part::Preferred | Part::Backup(_) if !standby => {
-                    self.error(keyword.at, format!("EZZ0831I {name} without DISTMETHOD HOTSTANDBY"));
+                    self.error(keyword.at, format!("{STANDBY_ONLY} {name} without DISTMETHOD HOTSTANDBY"));
                 }
                 Part::Weight(_) | Part::Preferred | Part::Backup(_) => {}
             }
         }
         for (word, _) in [said.switch_back, said.health_switch].into_iter().flatten().filter(|_| !standby) {
-            self.error(word.at, format!("EZZ0831I {} without DISTMETHOD HOTSTANDBY", word.text.to_uppercase()));
+            self.error(word.at, format!("{STANDBY_ONLY} {} without DISTMETHOD HOTSTANDBY", word.text.to_uppercase()));
         }
     }
 
