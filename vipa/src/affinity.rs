@@ -14,7 +14,7 @@ use stack::Instant;
 
 use crate::crt::Flow;
 use crate::definitions::Ports;
-use crate::dvipa::DvipaId;
+use crate::dvipa::{Dvipa, DvipaId};
 use crate::membership::StackId;
 use crate::ownership::Epoch;
 use crate::vipa::Vipa;
@@ -178,14 +178,14 @@ impl Vipa {
         };
         dvipa.clients.clear();
         dvipa.own_clients.clear();
-        let on_it = |flow: &Flow, dvipa: &crate::dvipa::Dvipa| flow.dvipa == id && dvipa.affinity(flow.port).is_some();
-        for (flow, entry) in crt.iter().filter(|(flow, _)| flow.dvipa == id) {
-            if on_it(&flow, dvipa) {
+        let counted = |flow: &Flow, dvipa: &Dvipa| flow.dvipa == id && dvipa.affinity(flow.port).is_some();
+        for (flow, entry) in crt.iter() {
+            if counted(&flow, dvipa) {
                 dvipa.clients.entered(flow.remote, flow.port, entry.target);
             }
         }
-        for (flow, _) in local.iter().filter(|(flow, _)| flow.dvipa == id) {
-            if on_it(&flow, dvipa) {
+        for (flow, _) in local.iter() {
+            if counted(&flow, dvipa) {
                 dvipa.own_clients.entered(flow.remote, flow.port, *me);
             }
         }
@@ -194,7 +194,7 @@ impl Vipa {
     /// All affinities that this stack knows as a router, else as a target: DVIPA, port, client, XCF address of the
     /// target, connections there.
     pub fn affinities(&self) -> Vec<(IpAddr, u16, IpAddr, IpAddr, u32)> {
-        let of = |dvipa: &crate::dvipa::Dvipa| {
+        let of = |dvipa: &Dvipa| {
             let table = if dvipa.standing.collects() { &dvipa.clients } else { &dvipa.own_clients };
             let row = |(client, port, target, connections, _)| {
                 (dvipa.address, port, client, self.address_of(target), connections)

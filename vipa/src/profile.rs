@@ -147,9 +147,9 @@ impl Vipa {
         self.quiesced.covers(port, address)
     }
 
-    /// What is quiesced here: this stack as a target, and servers on these ports.
-    pub fn quiesced(&self) -> (bool, Vec<u16>) {
-        (self.quiesced.target, self.quiesced.ports.iter().copied().collect())
+    /// Ports on which new connections are kept from every server of this stack.
+    pub fn quiesced_ports(&self) -> Vec<u16> {
+        self.quiesced.ports.iter().copied().collect()
     }
 
     fn set_quiesced(&mut self, now: Instant, what: Quiesce, on: bool) {

@@ -6,6 +6,7 @@ mod vipa;
 
 use ::vipa::Definitions;
 use ::vipa::definitions::Ports;
+use ::vipa::status::{DvipaStatus, PeerStatus};
 use anyhow::{Result, bail};
 
 use super::applications::Applications;
@@ -26,35 +27,37 @@ pub(super) struct Sources<'a> {
 
 /// The image's view of every DVIPA.
 pub(super) fn dvipas(shared: &Shared) -> Vec<DvipaView> {
-    let view = |dvipa: ::vipa::status::DvipaStatus| DvipaView {
+    shared.lock().vipa.dvipas().iter().map(view).collect()
+}
+
+fn view(dvipa: &DvipaStatus) -> DvipaView {
+    DvipaView {
         address: dvipa.address,
-        ports: match dvipa.ports {
+        ports: match &dvipa.ports {
             Some(Ports::List(ranges)) => ranges.iter().flat_map(|range| range.first..=range.last).collect(),
             Some(Ports::Every) | None => Vec::new(),
         },
         // While the tables are rebuilt, nobody routes yet.
         owner: dvipa.owner.filter(|_| dvipa.complete),
         epoch: (dvipa.epoch.round, dvipa.epoch.rank),
-        backups: dvipa.backups,
-        targets: dvipa.targets,
-    };
-    shared.lock().vipa.dvipas().into_iter().map(view).collect()
+        backups: dvipa.backups.clone(),
+        targets: dvipa.targets.clone(),
+    }
 }
 
-/// What watchers see.
+/// What watchers see, all of it at one moment.
 pub(super) fn gauges(shared: &Shared) -> Gauges {
-    let (views, vipadyn, destinations) = (dvipas(shared), vipa::dynamic(shared), vipa::destinations(shared));
+    let now = shared.now();
     let core = shared.lock();
-    let (quiesced, quiesced_ports) = core.vipa.quiesced();
-    let peer =
-        |peer: ::vipa::status::PeerStatus| Peer { xcf: peer.xcf, contact: peer.contact.into(), resent: peer.resent };
+    let dvipas = core.vipa.dvipas();
+    let peer = |peer: PeerStatus| Peer { xcf: peer.xcf, contact: peer.contact.into(), resent: peer.resent };
     Gauges {
         in_group: core.vipa.in_group(),
-        quiesced,
-        quiesced_ports,
-        views,
-        vipadyn,
-        destinations,
+        quiesced: core.vipa.is_quiesced(),
+        quiesced_ports: core.vipa.quiesced_ports(),
+        views: dvipas.iter().map(view).collect(),
+        vipadyn: vipa::dynamic(&dvipas, now),
+        destinations: vipa::destinations(&core.vipa),
         routes: core.vipa.crt_len(),
         peers: core.vipa.peers().into_iter().map(peer).collect(),
         traffic: core.traffic.clone(),
@@ -70,8 +73,8 @@ pub(super) fn netstat(sources: Sources<'_>, selection: &Selection) -> Result<Rep
     let mut report = match selection.kind {
         ReportKind::Home => tcpip::home(shared),
         ReportKind::Vipadcfg => vipa::configuration(shared, definitions),
-        ReportKind::Vipadyn => Report::Vipadyn { dvipas: vipa::dynamic(shared) },
-        ReportKind::Vdpt => Report::Vdpt { destinations: vipa::destinations(shared) },
+        ReportKind::Vipadyn => Report::Vipadyn { dvipas: vipa::dynamic(&shared.lock().vipa.dvipas(), shared.now()) },
+        ReportKind::Vdpt => Report::Vdpt { destinations: vipa::destinations(&shared.lock().vipa) },
         ReportKind::Vcrt => vipa::routes(shared),
         ReportKind::Conn => tcpip::connections(shared, apps, false),
         ReportKind::Allconn => tcpip::connections(shared, apps, true),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use stack::Instant;
 use vipa::status::{DistMethod, DistStatus, DvipaStatus, StandbyRole, VipaOrigin, VipaStatus};
-use vipa::{Definitions, Method, Moveable, Ports, Targets};
+use vipa::{Definitions, Method, Moveable, Ports, Targets, Vipa};
 
 use crate::image::shared::Shared;
 use crate::netstat::{
@@ -120,9 +120,8 @@ fn time_of_day(at: Instant, now: Instant) -> jiff::Timestamp {
     today.checked_sub(ago).unwrap_or(today)
 }
 
-pub(super) fn dynamic(shared: &Shared) -> Vec<DvipaRow> {
-    let now = shared.now();
-    let row = |dvipa: DvipaStatus| DvipaRow {
+pub(super) fn dynamic(dvipas: &[DvipaStatus], now: Instant) -> Vec<DvipaRow> {
+    let row = |dvipa: &DvipaStatus| DvipaRow {
         address: dvipa.address,
         prefix: dvipa.prefix,
         status: status(dvipa.status).into(),
@@ -140,11 +139,10 @@ pub(super) fn dynamic(shared: &Shared) -> Vec<DvipaRow> {
         epoch: (dvipa.epoch.round, dvipa.epoch.rank),
         advertised: dvipa.advertised,
     };
-    shared.lock().vipa.dvipas().into_iter().map(row).collect()
+    dvipas.iter().map(row).collect()
 }
 
-pub(super) fn destinations(shared: &Shared) -> Vec<DestinationRow> {
-    let core = shared.lock();
+pub(super) fn destinations(vipa: &Vipa) -> Vec<DestinationRow> {
     let row = |row: vipa::status::DptRow| {
         let kind = match row.method {
             DistMethod::BaseWlm => Flag::BaseWLM,
@@ -186,7 +184,7 @@ pub(super) fn destinations(shared: &Shared) -> Vec<DestinationRow> {
             },
         }
     };
-    core.vipa.dpt().into_iter().map(row).collect()
+    vipa.dpt().into_iter().map(row).collect()
 }
 
 pub(super) fn routes(shared: &Shared) -> Report {
