@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use stack::{Egress, Instant, LinkId, Packet, Transmit};
 use tokio::sync::mpsc;
@@ -28,6 +29,10 @@ pub(super) const XCF: LinkId = LinkId(1);
 
 /// Packets taken from one source, and packets sent, before the others get their turn.
 const BATCH: usize = 64;
+
+/// So long after a packet an image looks for the next one before it sleeps. Under load that one comes sooner than a
+/// sleeper can be woken, which costs the sender an interrupt as well: above all where processors are virtual.
+const LINGER: Duration = Duration::from_micros(20);
 
 /// What the loop leaves to its image.
 #[derive(Debug)]
@@ -56,8 +61,20 @@ pub(super) struct Driver {
     timer: Pin<Box<Sleep>>,
     /// When `timer` fires.
     armed: Instant,
+    /// When it is time to sleep, unless another packet comes.
+    lingers_until: Instant,
     /// What the next packet is read into.
     spare: Packet,
+}
+
+/// When the loop takes its next turn.
+enum Next {
+    /// Now: more waits already.
+    AtOnce,
+    /// As soon as whatever else is ready has had its turn: the next packet is awaited awake.
+    Soon,
+    /// When it is woken.
+    Woken,
 }
 
 impl Driver {
@@ -75,16 +92,17 @@ impl Driver {
             announcer,
             notices,
             starvation: Starvation::default(),
-            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: Instant::ZERO,
+            lingers_until: Instant::ZERO,
             spare: Packet::full_size(),
         }
     }
 
     /// One turn: everything that has arrived, everything that is due, everything that can leave.
-    /// `true` if more waits already.
-    fn turn(&mut self, core: &mut Core, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn turn(&mut self, core: &mut Core, cx: &mut Context<'_>) -> io::Result<Next> {
         let now = self.shared.now();
+        self.links.xcf.linger(now < self.lingers_until);
         let mut more = self.receive_network(core, now, cx)?;
         more |= self.receive_xcf(core, now, cx)?;
         while let Some(line) = self.links.xcf.poll_line() {
@@ -102,7 +120,11 @@ impl Driver {
         more |= stack.poll_transmit(now, &mut out, BATCH);
         self.links.xcf.flush();
         core.wake();
-        Ok(more)
+        Ok(match more {
+            true => Next::AtOnce,
+            false if now < self.lingers_until => Next::Soon,
+            false => Next::Woken,
+        })
     }
 
     fn receive_network(&mut self, core: &mut Core, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
@@ -112,6 +134,7 @@ impl Driver {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(received) => received?,
             }
+            self.lingers_until = now + LINGER;
             core.traffic.network_in.add(self.spare.len(), &self.spare.offload);
             let packet = std::mem::replace(&mut self.spare, core.stack.pool_mut().take());
             let disposition = core.vipa.route(now, packet, Origin::Network);
@@ -129,6 +152,7 @@ impl Driver {
             match vipa::wire::classify(self.spare.bytes()) {
                 Datagram::Control => core.vipa.receive(now, from, self.spare.bytes()),
                 Datagram::Data(header) => {
+                    self.lingers_until = now + LINGER;
                     let mut packet = std::mem::replace(&mut self.spare, core.stack.pool_mut().take());
                     packet.trim_front(DataHeader::LEN);
                     packet.offload = header.offload;
@@ -270,8 +294,15 @@ impl Future for Driver {
         let mut core = shared.lock();
         match this.turn(&mut core, cx) {
             Err(error) => return Poll::Ready(Err(error)),
-            Ok(true) => cx.waker().wake_by_ref(),
-            Ok(false) => {}
+            Ok(Next::AtOnce) => cx.waker().wake_by_ref(),
+            Ok(Next::Soon) => {
+                drop(core);
+                // Whoever shares this processor goes first; then what is ready in this process.
+                std::thread::yield_now();
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            Ok(Next::Woken) => {}
         }
         this.arm(&core, cx);
         Poll::Pending

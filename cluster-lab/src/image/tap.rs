@@ -158,6 +158,10 @@ impl XcfLink for TappedLink {
         self.link.send_packet(to, packet)
     }
 
+    fn linger(&mut self, on: bool) {
+        self.link.linger(on);
+    }
+
     fn flush(&mut self) {
         self.link.flush();
     }

@@ -52,6 +52,10 @@ impl XcfLink for CutLink {
         if self.cut().to.contains(&to) { Ok(Some(packet)) } else { self.link.send_packet(to, packet) }
     }
 
+    fn linger(&mut self, on: bool) {
+        self.link.linger(on);
+    }
+
     fn flush(&mut self) {
         self.link.flush();
     }

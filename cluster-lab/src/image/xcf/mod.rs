@@ -47,6 +47,9 @@ pub trait XcfLink: Send {
         self.send(to, &[IoSlice::new(packet.bytes())]).map(|()| Some(packet))
     }
 
+    /// While it is on, whoever reads looks again by itself: nobody need wake it for what comes. Off, until it is called.
+    fn linger(&mut self, _on: bool) {}
+
     /// Nothing more is sent for now: whoever waits for what was sent may be woken.
     fn flush(&mut self) {}
 

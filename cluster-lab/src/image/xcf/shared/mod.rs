@@ -43,6 +43,8 @@ pub struct SharedLink {
     turn: usize,
     /// So are all of them and UDP.
     udp_first: bool,
+    /// Whoever reads looks again by itself: no bell is needed.
+    lingers: bool,
     /// What writers wake this image by.
     bell: AsyncFd<OwnedFd>,
     news: mpsc::UnboundedReceiver<News>,
@@ -112,6 +114,7 @@ impl SharedLink {
             incoming: Vec::new(),
             turn: 0,
             udp_first: false,
+            lingers: false,
             bell: crate::sys::watch(bell)?,
             news,
             newsroom,
@@ -273,7 +276,7 @@ impl XcfLink for SharedLink {
                     return Poll::Ready(Ok(from));
                 }
             }
-            if self.sleeps() && self.poll_bell(cx)?.is_pending() {
+            if self.lingers || (self.sleeps() && self.poll_bell(cx)?.is_pending()) {
                 return Poll::Pending;
             }
         }
@@ -292,6 +295,10 @@ impl XcfLink for SharedLink {
             Some(_) => Ok(Some(packet)),
             None => self.udp.send_packet(to, packet),
         }
+    }
+
+    fn linger(&mut self, on: bool) {
+        self.lingers = on;
     }
 
     fn flush(&mut self) {
