@@ -23,7 +23,7 @@
 //! | Packet capture (pcapng) | `cluster-lab capture` | where packets enter and leave an image; the stack itself keeps no copies |
 //! | Counters by MIB names (RFC 4293, RFC 4113, RFC 4022) | [`counters`] | |
 //!
-//! Tests: `tests/ip.rs`, `tests/ipv6.rs`, `tests/hosts.rs`; fuzz targets in `tests/fuzz`.
+//! Tests: `tests/ip.rs`, `tests/ip6.rs`, `tests/hosts.rs`; fuzz targets in `tests/fuzz`.
 
 pub mod address;
 pub mod counters;
