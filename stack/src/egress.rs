@@ -20,6 +20,8 @@ pub struct Path {
     pub mtu: u16,
     /// Largest super-segment the link takes, IP header included; 0 if it takes none.
     pub max_super: u16,
+    /// Hop limit of what this stack sends by it.
+    pub hop_limit: u8,
 }
 
 /// Finds the way out.

@@ -16,8 +16,6 @@ pub enum Kind {
     Dvipa,
     /// A DVIPA that this stack serves as a target; it is not advertised (F6.126).
     InternalDvipa,
-    /// The stack itself.
-    Loopback,
 }
 
 /// One line of the home list.

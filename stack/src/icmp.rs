@@ -149,7 +149,7 @@ fn sum(source: IpAddr, destination: IpAddr, body: &[u8]) -> u16 {
 
 /// Reads an ICMP or ICMPv6 message. Whether the checksum is right is checked in any case: no
 /// device takes that off the stack.
-pub fn read(packet: &[u8], datagram: &Datagram) -> Message {
+pub fn read(packet: &[u8], datagram: &Datagram, hop_limit: u8) -> Message {
     let body = &packet[datagram.payload.clone()];
     if body.len() < HEADER || sum(datagram.source, datagram.destination, body) != 0xffff {
         return Message::Malformed;
@@ -166,7 +166,7 @@ pub fn read(packet: &[u8], datagram: &Datagram) -> Message {
         }
         let mut body = body.to_vec();
         body[0] = kind;
-        return Message::Echo(message(datagram.destination, datagram.source, &mut body));
+        return Message::Echo(message(datagram.destination, datagram.source, hop_limit, &mut body));
     }
     let word = u32::from_be_bytes([body[4], body[5], body[6], body[7]]);
     let reason = match (datagram.source, body[0], body[1]) {
@@ -208,7 +208,7 @@ fn is_error(packet: &[u8], datagram: &Datagram) -> bool {
 /// The error about `packet`, or nothing where one is forbidden (RFC 1122, section 3.2.2; RFC 4443,
 /// section 2.4 e): about ICMP errors, IPv4's later fragments, and anything that was not sent from
 /// one host to one host.
-pub fn error(error: Error, packet: &[u8], datagram: &Datagram, from: IpAddr) -> Option<Packet> {
+pub fn error(error: Error, packet: &[u8], datagram: &Datagram, from: IpAddr, hop_limit: u8) -> Option<Packet> {
     let later_fragment = datagram.source.is_ipv4() && datagram.fragment_offset != 0;
     let to_one = is_unicast(datagram.destination) || datagram.source.is_ipv6() && error.to_multicast();
     if is_error(packet, datagram) || later_fragment || !is_unicast(datagram.source) || !to_one {
@@ -226,7 +226,7 @@ pub fn error(error: Error, packet: &[u8], datagram: &Datagram, from: IpAddr) -> 
     body.extend_from_slice(&[kind, code, 0, 0]);
     body.extend_from_slice(&word.to_be_bytes());
     body.extend_from_slice(quoted);
-    Some(message(from, datagram.source, &mut body))
+    Some(message(from, datagram.source, hop_limit, &mut body))
 }
 
 /// The body of an echo request, for [`message`] or a raw socket.
@@ -248,13 +248,13 @@ pub fn seal(source: IpAddr, destination: IpAddr, body: &mut [u8]) {
 }
 
 /// A whole packet around a message, whose checksum is put in.
-pub fn message(source: IpAddr, destination: IpAddr, body: &mut [u8]) -> Packet {
+pub fn message(source: IpAddr, destination: IpAddr, hop_limit: u8, body: &mut [u8]) -> Packet {
     seal(source, destination, body);
     let header = ip::Header {
         source,
         destination,
         protocol: if source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 },
-        hop_limit: 64,
+        hop_limit,
         traffic_class: 0,
         identification: 0,
         dont_fragment: false,

@@ -58,15 +58,26 @@ impl Route {
 }
 
 /// Links and routes of one stack.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Routes {
     links: Vec<Link>,
+    hop_limit: u8,
     /// Longest prefix first, then the lowest metric: the first that covers an address is the best.
     /// A stack has a handful of routes, so that a walk beats any tree.
     routes: Vec<Route>,
 }
 
 impl Routes {
+    /// None yet; what the stack itself sends begins with `hop_limit`.
+    pub fn new(hop_limit: u8) -> Self {
+        Routes { links: Vec::new(), hop_limit, routes: Vec::new() }
+    }
+
+    /// From now on what the stack itself sends begins with this hop limit.
+    pub fn set_hop_limit(&mut self, hop_limit: u8) {
+        self.hop_limit = hop_limit;
+    }
+
     /// Adds a link, or changes what is known of it.
     pub fn add_link(&mut self, link: Link) {
         self.links.retain(|known| known.id != link.id);
@@ -102,6 +113,12 @@ impl Paths for Routes {
     fn path(&self, _source: IpAddr, destination: IpAddr) -> Option<Path> {
         let route = self.routes.iter().find(|route| route.covers(destination))?;
         let link = self.links.iter().find(|link| link.id == route.link)?;
-        Some(Path { link: link.id, next_hop: route.next_hop, mtu: link.mtu, max_super: link.max_super })
+        Some(Path {
+            link: link.id,
+            next_hop: route.next_hop,
+            mtu: link.mtu,
+            max_super: link.max_super,
+            hop_limit: self.hop_limit,
+        })
     }
 }

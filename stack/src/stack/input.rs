@@ -64,9 +64,7 @@ impl Stack {
     /// DVIPA may come from the stack that has it now, or had it a moment ago.
     fn is_martian(&self, datagram: &Datagram) -> bool {
         let Datagram { source, destination, .. } = *datagram;
-        source == destination
-            || !is_unicast(source)
-            || matches!(self.home.kind(source), Some(Kind::Link | Kind::Xcf | Kind::Loopback))
+        source == destination || !is_unicast(source) || matches!(self.home.kind(source), Some(Kind::Link | Kind::Xcf))
     }
 
     pub(super) fn deliver(&mut self, now: Instant, packet: Packet, datagram: Datagram) {
@@ -154,7 +152,7 @@ impl Stack {
         if let Some(kind) = packet.bytes().get(datagram.payload.start) {
             counters.in_types[usize::from(*kind)] += 1;
         }
-        match icmp::read(packet.bytes(), datagram) {
+        match icmp::read(packet.bytes(), datagram, self.config.hop_limit) {
             icmp::Message::Echo(reply) => self.send_icmp(reply),
             icmp::Message::Report(report) => self.reported(now, &report),
             icmp::Message::Other => {}
@@ -218,7 +216,7 @@ impl Stack {
             self.source_for(datagram.source)
         };
         if let Some(from) = from
-            && let Some(message) = icmp::error(error, packet.bytes(), datagram, from)
+            && let Some(message) = icmp::error(error, packet.bytes(), datagram, from, self.config.hop_limit)
         {
             if self.errors.allows(now) {
                 self.counters.icmp(from).out_errors += 1;

@@ -122,7 +122,7 @@ impl Stack {
             tcp: Tcp::new(config.tcp.clone(), seed),
             pool: Pool::new(config.pool),
             home: HomeList::default(),
-            routes: Routes::default(),
+            routes: Routes::new(config.hop_limit),
             udp: Udp::new(config.udp_receive),
             reassembly: Reassembly::new(config.reassembly_timeout),
             errors: icmp::RateLimit::new(50, Duration::from_millis(1)),
@@ -146,6 +146,7 @@ impl Stack {
     /// that are there.
     pub fn configure(&mut self, config: Config) {
         self.tcp.configure(config.tcp.clone());
+        self.routes.set_hop_limit(config.hop_limit);
         self.udp.set_queue_bytes(config.udp_receive);
         self.reassembly.set_timeout(config.reassembly_timeout);
         self.config = config;

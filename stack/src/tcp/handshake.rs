@@ -77,6 +77,11 @@ impl Tcp {
         let offset = self.secrets.timestamp_offset(local, remote);
         let record = SynRecord::new(now, segment, iss, offset, (index, listener), &self.config);
         self.replies.push(record.syn_ack(now, &self.config), &mut self.counters);
+        if let Some(Slot::TimeWait(old)) = self.demux.find(local, remote) {
+            self.remove_time_wait(old);
+            self.counters.time_wait_reused += 1;
+        }
+        let Some(listener) = self.listeners.get_mut(index as usize) else { return };
         let slot = self.half_open.insert(record, listener, self.config.syn_queue);
         self.demux.insert(local, remote, Slot::SynReceived(slot));
         self.counters.passive_opens += 1;

@@ -231,7 +231,8 @@ impl SynRecord {
     /// What answers a segment that does not belong here (RFC 5961).
     pub(super) fn challenge_ack(&self, now: Instant, config: &TcpConfig) -> Segment {
         let options = Options { timestamps: self.timestamps.map(|state| state.option(now)), ..Options::default() };
-        self.segment(Flags::ACK, self.iss + 1, self.offered_window(config), options)
+        let shift = self.peer_shift.map_or(0, |_| self.receive_shift(config));
+        self.segment(Flags::ACK, self.iss + 1, self.offered_window(config) >> shift, options)
     }
 }
 

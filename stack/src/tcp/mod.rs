@@ -36,13 +36,13 @@
 //! | Delayed ACK, Nagle, silly windows, zero-window probes (RFC 9293, 3.7.4 and 3.8.6) | `conn/output.rs`, `conn/nagle.rs`, `conn/timers.rs` | `data.rs` | |
 //! | Keepalive (RFC 9293, 3.8.4), user timeout (RFC 5482) | `conn/timers.rs` | `timers.rs` | the timeout is not told to the peer |
 //! | TIME_WAIT in a small record (RFC 1337, RFC 6191) | `time_wait.rs` | `close.rs` | |
-//! | Challenge ACKs, rate-limited (RFC 5961) | `reply.rs` | `reset.rs` | |
+//! | Challenge ACKs (RFC 5961) | `conn/input.rs`, `listen.rs` | `reset.rs` | rate-limited for each connection; half-open ones share a bounded queue |
 //! | Initial sequence numbers (RFC 6528), ports (RFC 6056, algorithm 3) | `isn.rs` | tests in `isn.rs` | |
 //! | Path MTU discovery (RFC 1191, RFC 8201), PLPMTUD (RFC 4821, RFC 8899), forged errors (RFC 5927) | `conn/mtu.rs` | `mtu.rs`, `icmp_errors_are_checked` | |
 //! | Buffers that tune themselves | `send_buffer.rs`, `receive_queue.rs` | `buffers_grow_to_fill_long_fat_pipes`, `the_receive_buffer_grows_with_use` | |
 //! | Super-segments in and out, checksum offload | `conn/output.rs` | `super_segments_leave_as_the_device_wants_them`, `a_lost_piece_is_sent_alone` | |
 //! | Counters with the MIB's names (RFC 4022) | `counters.rs` | tests in `counters.rs` | |
-//! | O(1) for each segment and timer | `demux.rs`, `timer.rs` | tests in `timer.rs` | |
+//! | Connections found in O(1), timers set and fired in O(log n) | `demux.rs`, `timer.rs` | tests in `timer.rs` | |
 //! | TCP Fast Open (RFC 7413), MPTCP (RFC 8684), TCP-AO (RFC 5925) | none | | no server of the product asks for them |
 
 mod chunk;
@@ -176,10 +176,6 @@ impl Tcp {
             Disposition::Ignored => {}
             Disposition::Answer(answer) => self.replies.push(answer, &mut self.counters),
             Disposition::NewConnection { iss } => {
-                if self.demux.listener(segment.destination).is_some() {
-                    self.remove_time_wait(slot);
-                    self.counters.time_wait_reused += 1;
-                }
                 return self.unknown_segment(now, segment, Some(iss), packet, pool);
             }
         }

@@ -11,9 +11,6 @@ use crate::wire::checksum;
 use crate::wire::ip::{self, protocol};
 use crate::wire::tcp::{CHECKSUM_OFFSET, Codepoint, Flags, MAX_HEADER, MIN_HEADER, Options, Segment};
 
-/// Hop limit of what this stack sends.
-const HOP_LIMIT: u8 = 64;
-
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Replies {
@@ -97,7 +94,7 @@ pub(super) fn transmit(segment: &Segment, payload: &[&[u8]], piece: Option<u16>,
         source,
         destination,
         protocol: protocol::TCP,
-        hop_limit: HOP_LIMIT,
+        hop_limit: path.hop_limit,
         traffic_class: segment.ecn as u8,
         identification: 0,
         dont_fragment: true,

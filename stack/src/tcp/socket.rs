@@ -209,16 +209,20 @@ impl Tcp {
         self.abort_connection(now, id, pool);
     }
 
-    /// ABORT of every connection whose own and other end `which` says yes to; half-open ones are
-    /// forgotten.
+    /// Ends every connection whose own and other end `which` says yes to, those that their application has
+    /// closed already too: peers are reset, and who holds one is told, as if its peer had. Records of half-open
+    /// connections and of TIME_WAIT are forgotten.
     pub fn abort_all(&mut self, now: Instant, which: impl Fn(SocketAddr, SocketAddr) -> bool, pool: &mut Pool) {
-        let ids: Vec<ConnId> = (self.connections.iter())
-            .filter(|(_, conn)| which(conn.local, conn.remote))
-            .map(|(index, conn)| ConnId { index: index as u32, generation: conn.generation })
-            .collect();
-        ids.into_iter().for_each(|id| self.abort(now, id, pool));
-        for slot in self.half_open.between(which) {
+        let chosen = self.connections.iter().filter(|(_, conn)| !conn.detached && which(conn.local, conn.remote));
+        for index in chosen.map(|(index, _)| index as u32).collect::<Vec<_>>() {
+            self.with_connection(index, pool, |conn, cx, memory| conn.break_off(now, cx, memory));
+            self.settle(now, index);
+        }
+        for slot in self.half_open.between(&which) {
             self.remove_half_open(slot);
+        }
+        for slot in self.time_wait.between(which) {
+            self.remove_time_wait(slot);
         }
     }
 

@@ -143,6 +143,12 @@ impl TimeWaitTable {
         self.records.iter().map(|(_, record)| record)
     }
 
+    /// The records whose own and other end `which` says yes to.
+    pub(super) fn between(&self, which: impl Fn(SocketAddr, SocketAddr) -> bool) -> Vec<u32> {
+        let chosen = self.records.iter().filter(|(_, record)| which(record.local, record.remote));
+        chosen.map(|(slot, _)| slot as u32).collect()
+    }
+
     /// Puts a record in; the oldest comes out if there are `limit` already.
     pub(super) fn insert(&mut self, mut record: TimeWait, limit: usize) -> (u32, Option<TimeWait>) {
         let mut displaced = None;

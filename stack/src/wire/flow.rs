@@ -1,4 +1,5 @@
-//! The least of a packet that a router of connections has to know, found without checking more.
+//! Which flow a packet belongs to, found without checking more: for packets that an ICMP error quotes, which may
+//! be cut anywhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -16,7 +17,8 @@ pub struct Flow {
     pub destination: SocketAddr,
     /// Protocol number.
     pub protocol: u8,
-    /// TCP's control bits; none for other protocols.
+    /// TCP's control bits; none for other protocols, and where a quote ends before them (RFC 792: eight bytes are
+    /// there).
     pub flags: Flags,
     /// TCP's sequence number; zero for other protocols.
     pub seq: SeqNum,
@@ -102,7 +104,7 @@ impl Flow {
         }
         if protocol == protocol::TCP {
             flow.seq = SeqNum(u32::from_be_bytes(bytes(packet, at + 4)?));
-            flow.flags = Flags(*packet.get(at + 13)?);
+            flow.flags = packet.get(at + 13).map_or_else(Flags::default, |bits| Flags(*bits));
         }
         Some(flow)
     }

@@ -17,7 +17,11 @@ pub fn complete_checksum(packet: &mut Packet) -> bool {
         return false;
     };
     // The field holds the pseudo-header's sum, and so takes part in it.
-    let sum = !checksum::fold(checksum::sum(part));
+    let sum = match !checksum::fold(checksum::sum(part)) {
+        // RFC 768: to UDP zero says that there is none; both are the same sum.
+        0 => 0xffff,
+        sum => sum,
+    };
     packet.bytes_mut()[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     packet.offload.checksum = Checksum::Valid;
     true

@@ -21,7 +21,6 @@ pub(super) fn home(shared: &Shared) -> Report {
         link: match home.kind {
             Kind::Link => "NETWORK".into(),
             Kind::Xcf => "EZAXCF".into(),
-            Kind::Loopback => "LOOPBACK".into(),
             Kind::Dvipa | Kind::InternalDvipa => dvipa_link(home.address),
         },
         flag: if home.kind == Kind::InternalDvipa { "I" } else { "" }.into(),

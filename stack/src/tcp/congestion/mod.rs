@@ -183,9 +183,8 @@ impl Congestion {
     /// window follows.
     pub(super) fn set_mss(&mut self, mss: u32, nothing_sent: bool) {
         self.window.mss = mss.max(1);
-        if nothing_sent {
-            self.window.congestion = self.initial();
-        }
+        // A window of less than one segment would let nothing go, for ever.
+        self.window.congestion = if nothing_sent { self.initial() } else { self.window.congestion.max(mss) };
     }
 
     /// RFC 5681, 3.1: after a lost SYN the initial window is one segment.

@@ -53,16 +53,22 @@ impl Connection {
         if advanced > 0 {
             self.snd.una = ack;
             self.send.consume(advanced as usize, memory.chunks);
+            self.forget_small();
             self.retries = 0;
-        } else if !had_flight {
-            // A probe was answered: the peer is there.
+        } else if !had_flight && self.held {
+            // A probe was answered. Such a peer may keep the window shut for ever (RFC 9293, 3.8.6.1, MUST-37), but
+            // not if its connection was left by the application: it would keep the memory too.
             self.retries = 0;
-            self.rtt.reset_backoff();
         }
         if advanced > 0 {
             self.mtu_acknowledged(now, advanced, cx);
         }
         let window_changed = !segment.ack.before(before) && self.update_window(segment);
+        if window_changed && self.snd.wnd > 0 && !had_flight {
+            // Until then probes come at growing intervals.
+            self.retries = 0;
+            self.rtt.reset_backoff();
+        }
         if !had_flight {
             return;
         }
@@ -135,7 +141,7 @@ impl Connection {
         if let [first, rest @ ..] = blocks {
             // RFC 2883, section 4: the first block tells of a duplicate.
             let within = |outer: &SeqRange| first.start.after_eq(outer.start) && first.end.before_eq(outer.end);
-            delivered.dsack = first.end.before_eq(ack) || rest.first().is_some_and(within);
+            delivered.dsack = first.end.before_eq(segment.ack) || rest.first().is_some_and(within);
             if delivered.dsack {
                 cx.counters.dsack_received += 1;
                 rack.dsack(ack, snd.nxt);
@@ -286,6 +292,13 @@ impl Connection {
                     self.board.mark_first_lost(mss);
                     self.enter_fast_recovery(now, flight, cx);
                 }
+                // The window is down for a mark, and now something is lost as well.
+                Phase::Fast(_) if self.recovery.marked => {
+                    if duplicate && self.recovery.duplicates == DUP_THRESH {
+                        self.board.mark_first_lost(mss);
+                        self.lost_behind_mark(cx);
+                    }
+                }
                 // Step 3: a partial acknowledgment shows the next loss.
                 Phase::Fast(_) if advanced > 0 => self.board.mark_first_lost(mss),
                 _ => {}
@@ -325,10 +338,7 @@ impl Connection {
             } else if lost > 0 && open {
                 self.enter_fast_recovery(now, flight, cx);
             } else if lost > 0 && self.recovery.marked {
-                // The window is down already for this round trip.
-                self.recovery.marked = false;
-                self.recovery.recover = self.snd.nxt;
-                cx.counters.fast_recoveries += 1;
+                self.lost_behind_mark(cx);
             }
         }
         let pipe = self.in_flight();
@@ -338,6 +348,13 @@ impl Connection {
             self.congestion.set_window(pipe.saturating_add(allowance));
         }
         new_loss
+    }
+
+    /// A loss in the round trip after a mark (RFC 3168): the window is down already.
+    fn lost_behind_mark(&mut self, cx: &mut Context<'_>) {
+        self.recovery.marked = false;
+        self.recovery.recover = self.snd.nxt;
+        cx.counters.fast_recoveries += 1;
     }
 
     /// RFC 6675, section 5, step 4.

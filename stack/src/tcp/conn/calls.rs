@@ -106,11 +106,16 @@ impl Connection {
 
     /// ABORT.
     pub(in crate::tcp) fn abort_call(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
+        self.held = false;
+        self.receive.clear(memory);
+        self.break_off(now, cx, memory);
+    }
+
+    /// Ends it, unless it has ended: the peer is reset. Whoever holds it keeps it.
+    pub(in crate::tcp) fn break_off(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         if matches!(self.state, State::Established | State::CloseWait) {
             cx.counters.estab_resets += 1;
         }
-        self.held = false;
-        self.receive.clear(memory);
         if !matches!(self.state, State::Closed | State::TimeWait) {
             self.reset_peer(now, cx);
             self.fail(CloseReason::Aborted, memory);

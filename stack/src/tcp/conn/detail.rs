@@ -18,6 +18,7 @@ impl Connection {
             at_end: self.at_end(),
             may_send: self.state.may_send(),
             recovery: match self.recovery.phase {
+                Phase::Fast(_) if self.recovery.marked => RecoveryState::CongestionReduced,
                 Phase::Fast(_) => RecoveryState::Recovery,
                 Phase::Timeout(_) => RecoveryState::Loss,
                 Phase::Open if out_of_order > 0 => RecoveryState::Disorder,

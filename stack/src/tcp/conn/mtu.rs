@@ -69,9 +69,11 @@ impl Connection {
         }
         let mtu = mtu.max(self.mtu_floor());
         if let Some(search) = &mut self.mtu
-            && let Some((_, probe)) = search.probe.take_if(|(_, probe)| mtu < *probe && mtu >= size)
+            && let Some((_, probe)) = search.probe
+            && mtu < probe
+            && mtu >= size
         {
-            // That was about the probe.
+            // That was about the probe. It is still out: that it is lost says nothing of congestion (RFC 4821, 7.5).
             search.too_big = search.too_big.min(probe).min(mtu + 1);
             return;
         }

@@ -42,6 +42,13 @@ impl Connection {
         self.cork.more = false;
     }
 
+    /// Marks that SND.UNA has passed say nothing any more; half the sequence space later they would.
+    pub(super) fn forget_small(&mut self) {
+        let una = self.snd.una;
+        self.snd.small_end.take_if(|end| end.before_eq(una));
+        self.cork.push_to.take_if(|end| end.before_eq(una));
+    }
+
     /// Something other than windows and Nagle holds back a small segment.
     pub(super) fn is_corked(&self) -> bool {
         (self.cork.on || self.cork.more) && self.cork.push_to.is_none_or(|end| end.before(self.data_end()))
@@ -52,10 +59,7 @@ impl Connection {
         if self.snd.fin == Fin::Due {
             return true;
         }
-        !self.is_corked()
-            && (self.nodelay
-                || self.board.is_empty()
-                || self.snd.small_end.is_none_or(|end| end.before_eq(self.snd.una)))
+        !self.is_corked() && (self.nodelay || self.board.is_empty() || self.snd.small_end.is_none())
     }
 
     /// Whether a segment that ends where the data ends says so by PSH.

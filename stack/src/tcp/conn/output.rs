@@ -16,6 +16,10 @@ const PACING_SLACK: Duration = Duration::from_millis(2);
 /// Below that a burst is as long as a window.
 const LAN_RTT: Duration = Duration::from_millis(2);
 
+/// A peer that takes less gets as much, options included, as Linux does: else a SYN with an MSS of 1 makes
+/// a packet of each byte (CVE-2019-11479).
+const LEAST_MSS: u16 = 48;
+
 /// Whether a turn sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tcp) enum Turn {
@@ -146,7 +150,7 @@ impl Connection {
         self.rcv.advertised_mss = mss_of(path, ipv4);
         let path_mtu = path.mtu.min(self.snd.path_mtu);
         let base = u32::from(
-            mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(28)).min(self.max_segment),
+            mss_of(&Path { mtu: path_mtu, ..*path }, ipv4).min(self.snd.peer_mss.max(LEAST_MSS)).min(self.max_segment),
         );
         let fixed = self.fixed_options() as u32;
         let full = base.saturating_sub(fixed).max(8);

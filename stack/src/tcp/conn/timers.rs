@@ -14,6 +14,9 @@ const MIN_PROBE_DELAY: Duration = Duration::from_millis(2);
 /// What a probe waits for a delayed acknowledgment of a single segment (RFC 8985, 7.2: WCDelAckT).
 const WORST_DELAYED_ACK: Duration = Duration::from_millis(200);
 
+/// A peer that answers does so to each retransmission; they come at least this often (RFC 6298, 2.5, as Linux has it).
+const SHUT_OUT: Duration = Duration::from_secs(120);
+
 /// Deadlines; `FAR_FUTURE` is "not set".
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -120,6 +123,12 @@ impl Connection {
         }
     }
 
+    /// RFC 9293, 3.8.6.1 (MUST-37): the peer is there, and has shut its window over what is in flight. Its
+    /// answers acknowledge nothing, for as long as it likes.
+    fn is_shut_out(&self, now: Instant) -> bool {
+        self.held && self.state.is_synchronized() && self.snd.wnd == 0 && now.since(self.last_heard) < SHUT_OUT
+    }
+
     /// RFC 6298, section 5, steps 5.4 to 5.6, and RFC 8985, 6.3.
     fn retransmission_timeout(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         let opening = matches!(self.state, State::SynSent | State::SynReceived);
@@ -127,7 +136,10 @@ impl Connection {
             // There was no route when data was to go; the next turn tries again.
             return;
         }
-        self.retries = self.retries.saturating_add(1);
+        let first_of_episode = self.retries == 0;
+        if first_of_episode || !self.is_shut_out(now) {
+            self.retries = self.retries.saturating_add(1);
+        }
         if self.retries > self.max_retries(cx) {
             return self.time_out(now, cx, memory);
         }
@@ -141,7 +153,6 @@ impl Connection {
         if self.board.first_is_sacked() {
             self.board.renege();
         }
-        let first_of_episode = self.retries == 1;
         let Self { board, recovery, congestion, .. } = self;
         if !recovery.has_timed_out() || first_of_episode {
             // RFC 5681, 3.1: the threshold comes down once for a segment, not at each timeout.
@@ -213,8 +224,6 @@ impl Connection {
 
     fn persist(&mut self, now: Instant, cx: &mut Context<'_>, memory: &mut Memory<'_>) {
         self.retries = self.retries.saturating_add(1);
-        // RFC 9293, 3.8.6.1 (MUST-37): a peer that answers may keep the window shut for ever; one
-        // that was abandoned by its application may not.
         if self.retries > self.max_retries(cx) {
             return self.time_out(now, cx, memory);
         }

@@ -235,3 +235,29 @@ fn time_wait_is_bounded() {
     host.wait(Duration::from_secs(61));
     assert_eq!(host.flows().len(), 3);
 }
+
+/// A SYN that is dropped, for the listener has no room, leaves TIME_WAIT as it is: the next one has still to
+/// fit to what was there before (RFC 6191).
+#[test]
+fn a_dropped_syn_does_not_end_time_wait() {
+    let Served { mut host, listener, id, mut peer } = served(Options::default());
+    host.close(id);
+    peer.ack = host.one().segment.seq + 1;
+    host.inject(peer.segment(FIN | ACK), &[]);
+    host.sent();
+    host.tcp.set_listen_options(listener, ListenOptions { backlog: 1, ..ListenOptions::default() });
+    let mut other = Peer::new(here(60), there(2001));
+    host.inject(other.syn(), &[]);
+    other.seq += 1;
+    other.ack = host.one().segment.seq + 1;
+    host.inject(other.segment(ACK), &[]);
+    assert_eq!(host.states(), [State::Established, State::TimeWait]);
+    peer.seq += 100_000;
+    host.inject(peer.syn(), &[]);
+    host.nothing();
+    assert_eq!(host.states(), [State::Established, State::TimeWait]);
+    host.tcp.accept(listener).unwrap();
+    host.inject(peer.syn(), &[]);
+    assert!(host.one().segment.seq.after_eq(peer.ack), "its numbers follow those of before");
+    assert_eq!(host.states(), [State::Established, State::SynReceived]);
+}

@@ -184,15 +184,17 @@ fn a_shut_window_is_probed() {
     host.inject(peer.segment(ACK), &[]);
     host.send(id, &pattern(3000)).unwrap();
     let mut times = Vec::new();
-    for _ in 0..20 {
-        let left = host.wait(Duration::from_secs(1));
-        for (at, probe) in left {
+    let began = host.now;
+    while times.len() < 20 {
+        for (at, probe) in host.wait(Duration::from_millis(100)) {
             assert_eq!((probe.segment.seq, probe.payload.len()), (peer.ack - 1, 0));
-            times.push(host.now + at);
+            times.push(host.now.since(began) + at);
             host.inject(peer.segment(ACK), &[]);
         }
     }
-    assert!(times.len() >= 4, "{times:?}");
+    let intervals: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(intervals[4] > 8 * intervals[0], "{intervals:?}");
+    assert!(times[19] > Duration::from_secs(600), "{times:?}");
     peer.window = 5000;
     host.inject(peer.segment(ACK), &[]);
     assert_eq!(host.sent().iter().map(|sent| sent.payload.len()).sum::<usize>(), 3000);

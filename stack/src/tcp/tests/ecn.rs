@@ -209,3 +209,31 @@ fn a_cookie_remembers_ecn() {
     host.send(id, b"data").unwrap();
     assert_eq!(host.one().segment.ecn, Codepoint::Ect0);
 }
+
+/// Without SACK a mark brings the window down as well, and nothing is sent again for it; a loss in that round trip
+/// shows by duplicates, as ever.
+#[test]
+fn a_mark_without_sack_sends_nothing_again() {
+    let (mut host, listener, mut peer) = serve(config(Ecn::Passive));
+    let options = Options { mss: Some(1000), ..Options::default() };
+    host.inject(Segment { options, flags: SYN | ECE | CWR, ..peer.syn() }, &[]);
+    let answer = host.one().segment;
+    peer.seq += 1;
+    peer.ack = answer.seq + 1;
+    host.inject(peer.segment(ACK), &[]);
+    let id = host.tcp.accept(listener).unwrap();
+    host.send(id, &pattern(200_000)).unwrap();
+    host.sent();
+    host.now += millis(50);
+    for _ in 0..3 {
+        peer.ack += 1000;
+        host.inject(peer.segment(ACK | ECE), &[]);
+        host.sent();
+    }
+    assert_eq!(host.tcp.counters().retrans_segs, 0);
+    for _ in 0..3 {
+        host.inject(peer.segment(ACK | ECE), &[]);
+    }
+    let again = host.sent().iter().filter(|sent| sent.segment.seq == peer.ack).count();
+    assert_eq!((again, host.tcp.counters().fast_recoveries), (1, 1));
+}

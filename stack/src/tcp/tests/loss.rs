@@ -303,3 +303,20 @@ fn a_window_goes_evenly() {
     let gaps: Vec<_> = later.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect();
     assert!(gaps.iter().all(|gap| (3..=10).contains(gap)), "{gaps:?}");
 }
+
+/// RFC 2883, section 4: a block below the segment's own acknowledgment is a duplicate; one below a later
+/// acknowledgment, which has overtaken this segment, is not.
+#[test]
+fn an_overtaken_acknowledgment_is_no_duplicate_report() {
+    let Served { mut host, id, mut peer, .. } = served(Options { sack_permitted: true, ..Options::default() });
+    host.send(id, &pattern(3 * 1460)).unwrap();
+    host.sent();
+    let mut overtaken = peer.segment(ACK);
+    overtaken.options.sack.push(SeqRange { start: peer.ack + 1460, end: peer.ack + 2 * 1460 });
+    peer.ack += 3 * 1460;
+    host.inject(peer.segment(ACK), &[]);
+    host.inject(overtaken.clone(), &[]);
+    assert_eq!(host.tcp.counters().dsack_received, 0);
+    host.inject(Segment { ack: peer.ack, ..overtaken }, &[]);
+    assert_eq!(host.tcp.counters().dsack_received, 1);
+}

@@ -53,7 +53,7 @@ struct OnePath(Option<Path>);
 
 impl OnePath {
     fn new(mtu: u16, max_super: u16) -> Self {
-        OnePath(Some(Path { link: LinkId(0), next_hop: None, mtu, max_super }))
+        OnePath(Some(Path { link: LinkId(0), next_hop: None, mtu, max_super, hop_limit: 64 }))
     }
 }
 
@@ -135,7 +135,8 @@ impl Host {
 
     /// What leaves now.
     fn sent(&mut self) -> Vec<Sent> {
-        let path = self.path.0.unwrap_or(Path { link: LinkId(0), next_hop: None, mtu: 1500, max_super: 0 });
+        let path =
+            self.path.0.unwrap_or(Path { link: LinkId(0), next_hop: None, mtu: 1500, max_super: 0, hop_limit: 64 });
         let mut capture = Capture { path, sent: Vec::new() };
         self.tcp.poll_transmit(self.now, &self.path, &mut capture, self.budget);
         capture.sent

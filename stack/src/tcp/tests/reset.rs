@@ -209,3 +209,52 @@ fn icmp_errors_are_checked() {
     icmp(&mut host, iss, IcmpError::PortUnreachable);
     assert_eq!(host.events(), [TcpEvent::Closed(id, CloseReason::Refused)]);
 }
+
+/// I7: connections that are broken off are told to whoever holds them, wait to be accepted or not, and those that
+/// their application has closed end as well; a block that is used again is another connection.
+#[test]
+fn connections_that_are_broken_off_tell_their_owners() {
+    let Served { mut host, listener, id, peer } = served(Options::default());
+    let mut open = |port, seq: u32| {
+        let mut peer = Peer { seq: SeqNum(seq), ..Peer::new(here(60), there(port)) };
+        host.inject(peer.syn(), &[]);
+        let answer = host.one().segment;
+        peer.seq += 1;
+        peer.ack = answer.seq + 1;
+        host.inject(peer.segment(ACK), &[]);
+        host.sent();
+    };
+    open(2001, 7000);
+    let orphan = host.tcp.accept(listener).unwrap();
+    host.send(orphan, b"last words").unwrap();
+    host.close(orphan);
+    host.sent();
+    let mut open = |port, seq: u32| {
+        let mut peer = Peer { seq: SeqNum(seq), ..Peer::new(here(60), there(port)) };
+        host.inject(peer.syn(), &[]);
+        peer.seq += 1;
+        peer.ack = host.one().segment.seq + 1;
+        host.inject(peer.segment(ACK), &[]);
+    };
+    open(2002, 9000);
+    assert_eq!(host.recv(id), Err(SocketError::WouldBlock));
+    host.events();
+    host.flows();
+    let now = host.now;
+    host.tcp.abort_all(now, |_, _| true, &mut crate::packet::Pool::new(0));
+    let resets: Vec<_> = host.sent().iter().map(|sent| sent.segment.flags).collect();
+    assert_eq!(resets, [RST | ACK; 3]);
+    let ended = host.flows().iter().filter(|flow| matches!(flow, FlowEvent::Ended { .. })).count();
+    assert_eq!((ended, host.states()), (3, vec![]));
+    let told = host.events();
+    assert!(told.contains(&TcpEvent::Readable(id)), "whoever reads is woken: {told:?}");
+    assert!(told.contains(&TcpEvent::Closed(id, CloseReason::Aborted)), "{told:?}");
+    let waiting = host.tcp.accept(listener).unwrap();
+    assert_eq!(host.tcp.peer_addr(waiting), Ok(there(2002)));
+    assert_eq!(host.recv(waiting), Err(SocketError::Ended(CloseReason::Aborted)));
+    assert_eq!(host.recv(id), Err(SocketError::Ended(CloseReason::Aborted)));
+    host.close(id);
+    host.inject(peer.segment(ACK), &[]);
+    assert_eq!(host.one().segment.flags, RST);
+    assert!(host.wait(Duration::from_secs(600)).is_empty(), "the orphan is silent");
+}

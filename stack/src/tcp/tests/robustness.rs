@@ -150,3 +150,18 @@ proptest! {
         }
     }
 }
+
+/// CVE-2019-11479: a peer's MSS of 1 does not make a packet of each byte.
+#[test]
+fn tiny_segments_have_a_floor() {
+    let (mut host, listener, mut peer) = serve(TcpConfig::default());
+    host.inject(Segment { options: Options { mss: Some(1), ..Options::default() }, ..peer.syn() }, &[]);
+    let answer = host.one().segment;
+    peer.seq += 1;
+    peer.ack = answer.seq + 1;
+    host.inject(peer.segment(ACK), &[]);
+    let id = host.tcp.accept(listener).unwrap();
+    host.send(id, &pattern(480)).unwrap();
+    let sent = host.sent();
+    assert!(sent[..sent.len() - 1].iter().all(|sent| sent.payload.len() == 48), "{sent:?}");
+}

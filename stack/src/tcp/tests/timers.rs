@@ -86,3 +86,44 @@ fn an_idle_stack_has_no_deadline() {
     host.wait(Duration::from_secs(10));
     assert_eq!(host.tcp.next_deadline(), None);
 }
+
+/// A peer that keeps its window shut and answers probes holds up a connection, but not one that its application
+/// has left: its memory would be gone for ever.
+#[test]
+fn an_orphan_before_a_shut_window_is_given_up() {
+    let Served { mut host, id, mut peer, .. } = served(Options::default());
+    peer.window = 0;
+    host.inject(peer.segment(ACK), &[]);
+    host.send(id, b"nobody reads this").unwrap();
+    host.close(id);
+    let mut probes = 0;
+    while !host.states().is_empty() {
+        for (_, sent) in host.wait(Duration::from_millis(100)) {
+            probes += u32::from(sent.segment.flags == ACK);
+            host.inject(peer.segment(ACK), &[]);
+        }
+        assert!(probes < 20);
+    }
+    assert!(probes >= 8, "{probes}");
+    assert_eq!(host.tcp.counters().abort_on_timeout, 1);
+}
+
+/// RFC 9293, 3.8.6.1 (MUST-37): a window that shuts over what is in flight does not end the connection either, as
+/// long as the peer answers; silence does.
+#[test]
+fn a_window_shut_over_data_in_flight_is_borne() {
+    let config = TcpConfig { retries: 3, ..TcpConfig::default() };
+    let Served { mut host, id, mut peer, .. } = served_by(config, Options::default());
+    host.send(id, b"data").unwrap();
+    peer.window = 0;
+    let mut again = 0;
+    while again < 12 {
+        for (_, sent) in host.wait(Duration::from_millis(100)) {
+            again += u32::from(sent.payload == b"data");
+            host.inject(peer.segment(ACK), &[]);
+        }
+        assert_eq!(host.states(), [State::Established], "after {again}");
+    }
+    host.wait(Duration::from_secs(3600));
+    assert_eq!(host.events(), [TcpEvent::Closed(id, CloseReason::TimedOut)]);
+}
