@@ -14,6 +14,8 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 pub(crate) use vipa::statements::matches;
 
+use crate::text_file;
+
 /// A command to an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Vary {
@@ -92,7 +94,7 @@ pub(crate) fn too_much(word: &str) -> Error {
 fn file(name: Option<&str>, command: &str) -> Result<File> {
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| anyhow!("{command} without a file: expected TCPIP,,{command},file"))?;
-    let text = std::fs::read_to_string(name).with_context(|| format!("{name} cannot be read"))?;
+    let text = text_file::read(name.as_ref()).with_context(|| format!("{name} cannot be read"))?;
     Ok(File { name: name.to_owned(), text })
 }
 

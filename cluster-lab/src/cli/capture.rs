@@ -11,13 +11,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::client;
 use crate::capture::{DISSECTOR, Link, Record, Writer};
 use crate::control::Request;
+use crate::interruption::Interruption;
 use crate::state::StateDir;
 use crate::suggest;
 
@@ -82,8 +82,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     let mut wanted = if capture.images.is_empty() { known.clone() } else { Vec::new() };
     for image in &capture.images {
         let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(image)) else {
-            let meant = suggest::did_you_mean(image, known.iter().map(String::as_str));
-            bail!("there is no image {image}: the lab has {}{meant}", known.join(", "));
+            bail!("{}", suggest::no_image(image, known.iter().map(String::as_str)));
         };
         wanted.push(name.clone());
     }
@@ -95,6 +94,8 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
         None => Box::new(io::stdout()),
     };
     let mut writer = Writer::new(BufWriter::new(to))?;
+    // Before there are sockets that could stay behind.
+    let mut interruption = Interruption::watch()?;
     let (sender, mut records) = mpsc::channel(WAITING);
     for image in &wanted {
         tap(&capture.lab.name, &dir, image, sender.clone()).await?;
@@ -106,8 +107,6 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
             None => std::future::pending().await,
         }
     });
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -125,8 +124,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
                 Ok(()) => break,
             },
             () = &mut end => break,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = interruption.comes() => break,
         }
     }
     while let Ok((image, record)) = records.try_recv() {

@@ -2,7 +2,6 @@
 //! is running: labs, their images and DVIPAs, beside profiles and all that the command line itself knows.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -14,6 +13,7 @@ use clap_complete::env::Shells;
 
 use super::{client, help};
 use crate::control::Status;
+use crate::output::print;
 use crate::state::StateDir;
 use crate::{lesson, profile};
 
@@ -49,7 +49,7 @@ pub(super) fn script(shell: Shell) -> Result<()> {
     let shell = shell.completer(name).ok_or_else(|| anyhow!("no completions for {name}"))?;
     let mut script = Vec::new();
     shell.write_registration(VARIABLE, "cluster-lab", "cluster-lab", "cluster-lab", &mut script)?;
-    Ok(io::stdout().write_all(&script)?)
+    print(&String::from_utf8(script)?)
 }
 
 /// Arguments of one name mean the same in every command.
@@ -101,7 +101,8 @@ fn lessons() -> Vec<(String, String)> {
 /// What `vary` takes, with the ports and DVIPAs of the lab.
 fn operator_commands() -> Vec<(String, String)> {
     let whole = |rest: &str| (format!("TCPIP,,{rest}"), String::new());
-    let mut commands: Vec<_> = ["OBEYFILE,", "SYSPLEX,LEAVEGROUP", "SYSPLEX,JOINGROUP"].map(whole).into();
+    let mut commands: Vec<_> =
+        ["OBEYFILE,", "SYNTAXCHECK,", "SYSPLEX,LEAVEGROUP", "SYSPLEX,JOINGROUP"].map(whole).into();
     for verb in ["QUIESCE", "RESUME"] {
         commands.push(whole(&format!("SYSPLEX,{verb},TARGET")));
         commands.push(whole(&format!("SYSPLEX,{verb},PORT=")));

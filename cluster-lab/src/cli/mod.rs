@@ -43,7 +43,7 @@ pub(crate) const LAB_VARIABLE: &str = "CLUSTER_LAB_NAME";
 #[derive(Clone, Debug, Args)]
 struct Lab {
     /// Name of the lab
-    #[arg(long, env = LAB_VARIABLE, default_value = crate::DEFAULT_NAME)]
+    #[arg(long, env = LAB_VARIABLE, default_value = crate::DEFAULT_NAME, global = true)]
     name: String,
 }
 
@@ -337,7 +337,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(talk(command))?;
+            let done = runtime.block_on(talk(command));
+            // Somebody may have been asked for a line, whom nobody waits for any more.
+            runtime.shutdown_background();
+            done?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use vipa::messages::{COMPLETED, NETSTAT};
+use vipa::messages::{COMPLETED, NETSTAT, STACK};
 
 use super::{Json, Lab, client, show};
 use crate::control::{Answer, Question, Reply, Request};
 use crate::display::{self, Display};
 use crate::netstat::{Pattern, ReportKind, Selection, Variant};
+use crate::output::print;
 use crate::vary::{self, Vary};
 
 #[derive(Debug, Args)]
@@ -64,7 +65,7 @@ async fn report_of(
             if max < usize::MAX {
                 text += &shown(max, total);
             }
-            show::text(&text)
+            print(&text)
         }
         other => client::unexpected(&other),
     }
@@ -118,7 +119,7 @@ pub(super) async fn display(Displayed { command, json }: Displayed) -> Result<()
     let (sysplex, max) = match display::parse(&command)? {
         Display::Sysplex(sysplex, max) => (sysplex, max),
         Display::Netstat(selection, variant, max) => {
-            let title = format!("{NETSTAT} NETSTAT CS CLUSTER-LAB {} {image}\n", env!("CARGO_PKG_VERSION"));
+            let title = format!("{NETSTAT} NETSTAT {} {STACK}\n", display::RELEASE);
             return report_of(&lab.name, image, selection, variant, max, json.json, Some(title)).await;
         }
     };
@@ -129,7 +130,7 @@ pub(super) async fn display(Displayed { command, json }: Displayed) -> Result<()
                 return show::json(&report.to_json());
             }
             let end = if total > 0 { shown(max, total) } else { String::new() };
-            show::text(&format!("{report}{end}"))
+            print(&format!("{report}{end}"))
         }
         other => client::unexpected(&other),
     }

@@ -3,17 +3,23 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use vipa::Timing;
 use vipa::definitions::{Definitions, Targets};
 use vipa::messages::ALREADY_HOME;
 use vipa::statements::{Places, Position, StatementError};
 
 use super::load::{Placed, Source, offset};
-use super::{Image, Network, ProfileError, TimingOverrides};
+use super::{App, AppKind, Image, Network, ProfileError, TimingOverrides};
 use crate::workload::Plan;
 
+/// Images of a cluster; z/OS has 32 systems in a sysplex.
+const MOST_IMAGES: usize = 64;
+/// Longest interval, in milliseconds: an hour.
+const LONGEST: u64 = 3_600_000;
+
 pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
-    if images.is_empty() {
-        source.error((1, 1), "the cluster has no image");
+    if !(1..=MOST_IMAGES).contains(&images.len()) {
+        source.error((1, 1), format!("the cluster has {} images: expected 1 to {MOST_IMAGES}", images.len()));
     }
     names_and_addresses(source, network, images);
     dvipas(source, network, images);
@@ -34,10 +40,28 @@ pub(super) fn workload(source: &mut Source<'_>, plan: &Plan, images: &[Placed]) 
     }
 }
 
-/// Nothing can be measured in no time.
+/// Nothing is done in no time, and nobody waits for a day.
 pub(super) fn timing(source: &mut Source<'_>, timing: &TimingOverrides) {
-    if timing.measure.is_some_and(|millis| millis < 10) {
-        source.error((1, 1), "timing, measure: expected at least 10 milliseconds");
+    let TimingOverrides { heartbeat, silence, discovery, rebuild_wait, grace, measure } = *timing;
+    for (name, millis, least) in [
+        ("heartbeat", heartbeat, 1),
+        ("silence", silence, 1),
+        ("discovery", discovery, 0),
+        ("rebuild_wait", rebuild_wait, 0),
+        ("grace", grace, 0),
+        ("measure", measure, 10),
+    ] {
+        if millis.is_some_and(|millis| !(least..=LONGEST).contains(&millis)) {
+            source.error((1, 1), format!("timing, {name}: expected {least} to {LONGEST} milliseconds"));
+        }
+    }
+    let Timing { heartbeat, silence, .. } = timing.apply();
+    if silence <= heartbeat {
+        let (silence, heartbeat) = (silence.as_millis(), heartbeat.as_millis());
+        source.error(
+            (1, 1),
+            format!("timing: silence of {silence} ms is over before the next heartbeat, after {heartbeat} ms: expected a longer one"),
+        );
     }
 }
 
@@ -71,13 +95,51 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
                 format!("link {link} of image {} is outside the client network {subnet}/{prefix}", image.name),
             );
         }
-        let mut apps: Vec<&str> = Vec::new();
-        for app in &image.apps {
-            if apps.iter().any(|known| known.eq_ignore_ascii_case(&app.name)) {
-                source.error(at, format!("two applications of image {} are called {}", image.name, app.name));
-            }
-            apps.push(&app.name);
+        applications(source, image);
+    }
+}
+
+fn applications(source: &mut Source<'_>, image: &Image) {
+    let mut names: Vec<&str> = Vec::new();
+    for App { name, kind, .. } in &image.apps {
+        let at = source.find_behind(&image.name, name);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"$#@-_.".contains(&byte);
+        if name.is_empty() || name.len() > 15 || !name.bytes().all(fits) {
+            source.error(
+                at,
+                format!("application name '{}': expected 1 to 15 letters and digits", name.escape_default()),
+            );
         }
+        if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            source.error(at, format!("two applications of image {} are called {name}", image.name));
+        }
+        names.push(name);
+        if let AppKind::relay { to, .. } = kind
+            && !leads_somewhere(to)
+        {
+            let at = source.find_behind(name, to);
+            source.error(at, format!("'{to}' is no place to relay to: expected ADDRESS:PORT, or unix: and a path"));
+        }
+    }
+    // As they listen by PORT statements: of two at one place the second would find it taken.
+    let started: Vec<App> = image.listening_apps().into_iter().filter(|app| app.start).collect();
+    for (index, app) in started.iter().enumerate() {
+        let same = |other: &&App| (other.bind, other.port) == (app.bind, app.port);
+        if let Some(other) = started[..index].iter().find(same) {
+            let at = source.find_behind(&image.name, &app.name);
+            let (name, port) = (&app.name, app.port);
+            source.error(at, format!("{name} and {} of image {} both listen on port {port} of one address: expected different ports, or 'start: false'", other.name, image.name));
+        }
+    }
+}
+
+/// Whether that is `HOST:PORT`, or `unix:` and a path.
+fn leads_somewhere(target: &str) -> bool {
+    match target.strip_prefix("unix:") {
+        Some(path) => !path.is_empty(),
+        None => target
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)),
     }
 }
 

@@ -13,12 +13,13 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Request, Start, ToImage};
 use crate::key::ClusterKey;
@@ -34,6 +35,10 @@ use watching::Watching;
 
 /// Lines of the event log that are kept.
 const LOG_LINES: usize = 10_000;
+/// Clients that are served at a time; others wait.
+const CLIENTS: usize = 256;
+/// Between two tries to take a client who could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long an image may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
@@ -340,11 +345,8 @@ impl Supervisor {
     }
 
     fn find(&self, name: &str) -> Result<usize, String> {
-        self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
-            let meant = suggest::did_you_mean(name, names.iter().copied());
-            format!("there is no image {name}: the lab has {}{meant}", names.join(", "))
-        })
+        let found = self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name));
+        found.ok_or_else(|| suggest::no_image(name, self.images.iter().map(|image| image.name.as_str())))
     }
 
     fn serve(&mut self, request: Request, reply: oneshot::Sender<Reply>) {
@@ -507,15 +509,40 @@ fn endpoints(cluster: &Cluster, host: bool) -> Result<HashMap<IpAddr, SocketAddr
 }
 
 async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender<Input>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(client(stream, inputs.clone()));
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    // It is never closed.
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let inputs = inputs.clone();
+                tokio::spawn(async move {
+                    // Who goes in the middle of something is missed by nobody.
+                    drop(client(stream, inputs).await);
+                    drop(place);
+                });
+            }
+            // Descriptors are short, perhaps: who waits is served when some are free again.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
     }
 }
 
 /// One client: requests and replies in turn.
 async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some(request) = control::read::<Request>(&mut stream).await? {
+    loop {
+        let request = match control::read::<Request>(&mut stream).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                // A client of another version, most likely.
+                let why = format!(
+                    "the lab, which is of version {}, does not understand that: {error}",
+                    env!("CARGO_PKG_VERSION")
+                );
+                return Ok(control::write(stream.get_mut(), &Reply::Error(why)).await?);
+            }
+        };
         if let Request::Dial { target } = request {
             return dial(stream.into_inner(), &target).await;
         }
@@ -527,7 +554,6 @@ async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Res
         let reply = receiver.await?;
         control::write(stream.get_mut(), &reply).await?;
     }
-    Ok(())
 }
 
 /// Connects on the host's side, and hands the connection's descriptor over.
