@@ -91,6 +91,18 @@ fn is_own(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A name that a lab can have; it is also the name of a folder.
+///
+/// # Errors
+/// What it can be.
+pub(crate) fn lab_name(text: &str) -> Result<String, String> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if text.is_empty() || text.len() > 40 || text.starts_with('.') || !text.chars().all(fits) {
+        return Err(format!("'{text}' cannot name a lab: use up to 40 letters, digits, '-', '_' and '.'"));
+    }
+    Ok(text.to_owned())
+}
+
 /// The folder of one lab.
 #[derive(Clone, Debug)]
 pub struct StateDir {
@@ -119,10 +131,7 @@ impl StateDir {
     }
 
     fn below(root: PathBuf, name: &str) -> Result<StateDir> {
-        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        if name.is_empty() || name.len() > 40 || name.starts_with('.') || !name.chars().all(fits) {
-            bail!("'{name}' cannot name a lab: use up to 40 letters, digits, '-', '_' and '.'");
-        }
+        let name = lab_name(name).map_err(Error::msg)?;
         is_own(&root)?;
         Ok(StateDir { path: root.join(name), root })
     }

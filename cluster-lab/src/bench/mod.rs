@@ -25,6 +25,7 @@ use clap::Args;
 use crate::interruption::Interruption;
 use crate::output::print;
 use crate::progress::Progress;
+use crate::state::lab_name;
 use installed::{Missing, find};
 use report::Report;
 use shape::Shape;
@@ -43,7 +44,7 @@ const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Name of the labs that the bench makes
-    #[arg(long, default_value = "bench")]
+    #[arg(long, default_value = "bench", value_parser = lab_name)]
     name: String,
     /// One short round of everything, to see that it works; its numbers mean little
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]

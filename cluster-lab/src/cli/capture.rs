@@ -42,13 +42,18 @@ pub(super) struct Capture {
     #[arg(long)]
     xcf: bool,
     /// Stop after so many seconds instead of at Ctrl-C
-    #[arg(long, value_name = "S")]
-    seconds: Option<f64>,
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
     /// Print the dissector for Wireshark that knows XCF's messages, and do nothing else
     #[arg(long)]
     dissector: bool,
     #[command(flatten)]
     lab: super::Lab,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("'{text}': expected a number of seconds, such as 10 or 0.5"))
 }
 
 /// The socket that images write to, gone with the command.
@@ -74,7 +79,6 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     if capture.dissector {
         return super::show::lines(&[DISSECTOR.trim_end().to_owned()]);
     }
-    let seconds = capture.seconds.map(Duration::try_from_secs_f64).transpose().context("--seconds")?;
     let dir = StateDir::of(&capture.lab.name)?;
     let images = client::status(&capture.lab.name).await?.images;
     let addresses: BTreeMap<String, IpAddr> = images.into_iter().map(|image| (image.name, image.xcf)).collect();
@@ -102,7 +106,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     }
     let mut ordered = Ordered::default();
     let mut end = std::pin::pin!(async {
-        match seconds {
+        match capture.seconds {
             Some(seconds) => sleep(seconds).await,
             None => std::future::pending().await,
         }

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use vipa::messages::{COMPLETED, NETSTAT, STACK};
 
-use super::{Json, Lab, client, show};
+use super::{Json, Lab, WrongUse, client, show};
 use crate::control::{Answer, Question, Reply, Request};
 use crate::display::{self, Display};
 use crate::netstat::{Pattern, ReportKind, Selection, Variant};
@@ -54,14 +54,14 @@ async fn report_of(
     json: bool,
     title: Option<String>,
 ) -> Result<()> {
+    selection.kind.has(variant).map_err(|why| WrongUse(anyhow!(why)))?;
     match client::ask(lab, Request::Ask { image, question: Question::Netstat(selection) }).await? {
         Reply::Answer(Answer::Netstat(mut report)) => {
             let total = report.truncate(max);
             if json {
                 return show::report(&report);
             }
-            let text = report.text(variant).map_err(|why| anyhow!(why))?;
-            let mut text = format!("{}{text}", title.unwrap_or_default());
+            let mut text = format!("{}{}", title.unwrap_or_default(), report.text(variant));
             if max < usize::MAX {
                 text += &shown(max, total);
             }
@@ -88,7 +88,8 @@ pub(super) struct Command {
 }
 
 pub(super) async fn vary(Command { image, command, lab }: Command) -> Result<()> {
-    let vary = vary::parse(&command)?;
+    let mut vary = vary::parse(&command).map_err(WrongUse)?;
+    vary.read_file()?;
     let done = completed(&vary);
     match client::ask(&lab.name, Request::Ask { image, question: Question::Vary(vary) }).await? {
         Reply::Answer(Answer::Done) => show::lines(&[done]),
@@ -116,7 +117,7 @@ pub(super) struct Displayed {
 
 pub(super) async fn display(Displayed { command, json }: Displayed) -> Result<()> {
     let Command { image, command, lab } = command;
-    let (sysplex, max) = match display::parse(&command)? {
+    let (sysplex, max) = match display::parse(&command).map_err(WrongUse)? {
         Display::Sysplex(sysplex, max) => (sysplex, max),
         Display::Netstat(selection, variant, max) => {
             let title = format!("{NETSTAT} NETSTAT {} {STACK}\n", display::RELEASE);

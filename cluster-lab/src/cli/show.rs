@@ -63,7 +63,7 @@ pub(super) fn explained(connections: &[ExplainedConnection], as_json: bool) -> R
         return json(&connections);
     }
     match connections {
-        [] => print("No image has decided about a connection yet.\n"),
+        [] => print("No image that runs has decided about a connection yet.\n"),
         all => print(&all.iter().map(ExplainedConnection::to_string).collect::<Vec<_>>().join("\n")),
     }
 }

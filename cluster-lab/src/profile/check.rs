@@ -72,6 +72,10 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
         let at = source.find(&network.client.to_string(), 0);
         source.error(at, format!("client {} is outside {}/{}", network.client, network.subnet, network.prefix));
     }
+    if network.is_an_end(network.client) || no_host(network.client).is_some() {
+        let at = source.find(&network.client.to_string(), 0);
+        source.error(at, format!("client {} is no address of a host", network.client));
+    }
     for Placed { image, .. } in images {
         let at = source.find(&image.name, 0);
         let fits =
@@ -84,9 +88,16 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
         }
         names.push(&image.name);
         for address in [Some(image.xcf), image.link].into_iter().flatten() {
+            if let Some(what) = no_host(address) {
+                source.error(at, format!("{address} of image {} is {what}: expected one of a host", image.name));
+            }
             if let Some(other) = taken.insert(address, &image.name) {
                 source.error(at, format!("{address} of image {} is {other}'s already", image.name));
             }
+        }
+        if let Some(link) = image.link.filter(|link| network.is_an_end(*link)) {
+            source
+                .error(at, format!("link {link} of image {} is the first or last address of the network", image.name));
         }
         if let Some(link) = image.link.filter(|link| !network.contains(*link)) {
             let (subnet, prefix) = (network.subnet, network.prefix);
@@ -96,6 +107,17 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
             );
         }
         applications(source, image);
+    }
+}
+
+/// What an address is that no host can have.
+fn no_host(address: IpAddr) -> Option<&'static str> {
+    match address {
+        address if address.is_unspecified() => Some("the address of nobody"),
+        address if address.is_loopback() => Some("a loopback address"),
+        address if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(address) if address.is_broadcast() => Some("the broadcast address"),
+        _ => None,
     }
 }
 
@@ -163,6 +185,9 @@ pub(super) fn block(
         if address.is_ipv4() != network.subnet.is_ipv4() {
             let subnet = network.subnet;
             error(at, format!("{address} is of another IP version than the client network {subnet}"));
+        }
+        if let Some(what) = no_host(address) {
+            error(at, format!("{address} is {what}: expected one of a host"));
         }
         let has = |other: &&Image| other.xcf == address || other.link == Some(address);
         if images.iter().any(has) || network.client == address {
