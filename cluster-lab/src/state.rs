@@ -8,6 +8,10 @@ use anyhow::{Context, Error, Result, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::{Deserialize, Serialize};
 
+/// Longest path of a lab's folder: with the longest name of a socket in it, that of a capture, it fits the 107 bytes
+/// of unix(7).
+const LONGEST: usize = 70;
+
 /// A process that this lab started, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
@@ -133,7 +137,11 @@ impl StateDir {
     fn below(root: PathBuf, name: &str) -> Result<StateDir> {
         let name = lab_name(name).map_err(Error::msg)?;
         is_own(&root)?;
-        Ok(StateDir { path: root.join(name), root })
+        let path = root.join(&name);
+        if path.as_os_str().len() > LONGEST {
+            bail!("{} is too long for sockets in it: choose a shorter --name, or XDG_RUNTIME_DIR", path.display());
+        }
+        Ok(StateDir { path, root })
     }
 
     /// The names of all labs that have a folder.
@@ -281,5 +289,7 @@ mod tests {
             assert!(StateDir::of(name).is_err(), "{name}");
         }
         assert!(StateDir::of("lab-2").is_ok());
+        let deep = PathBuf::from(format!("/nonexistent/{}", "deep".repeat(20)));
+        assert!(StateDir::below(deep, "lab").unwrap_err().to_string().contains("shorter --name"));
     }
 }

@@ -120,12 +120,10 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
                     ordered.push(image, record);
                 }
             }
-            _ = look.tick() => match ordered.write(&mut writer, &addresses, Some(ORDERING)) {
-                // Whoever has read has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(error).context("the capture cannot be written"),
-                Ok(()) if dir.runs() => {}
-                Ok(()) => break,
+            _ = look.tick() => if !is_read(ordered.write(&mut writer, &addresses, Some(ORDERING)))? {
+                return Ok(());
+            } else if !dir.runs() {
+                break;
             },
             () = &mut end => break,
             _ = interruption.comes() => break,
@@ -136,7 +134,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
             ordered.push(image, record);
         }
     }
-    ordered.write(&mut writer, &addresses, None).context("the capture cannot be written")?;
+    is_read(ordered.write(&mut writer, &addresses, None))?;
     if capture.write.is_some() {
         eprintln!("{} packets captured", ordered.written);
     }
@@ -147,6 +145,15 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether what was written has a reader still; one that has seen enough is no error.
+fn is_read(written: io::Result<()>) -> Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("the capture cannot be written"),
+    }
 }
 
 impl Capture {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 
 use crate::demo::lab;
 use crate::interruption::Interruption;
-use crate::output::tell;
+use crate::output::{print, tell};
 use crate::state::StateDir;
 use crate::suggest;
 use crate::text_file;
@@ -53,8 +53,7 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
     let text = find(wanted)?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if !arguments.run && !terminal {
-        tell(text.trim_end());
-        return Ok(());
+        return print(&format!("{}\n", text.trim_end()));
     }
     let text = Text::parse(&text).with_context(|| format!("lesson {wanted}"))?;
     let dir = StateDir::of(name)?;
@@ -79,10 +78,10 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
 }
 
 fn list() -> Result<()> {
-    for (index, (_, text)) in LESSONS.iter().enumerate() {
-        tell(format_args!("{COMMAND}cluster-lab lesson {}{COMMAND:#}   {}", index + 1, title(text)));
-    }
-    Ok(())
+    let line = |(number, (_, text)): (u32, &(&str, &str))| {
+        format!("{COMMAND}cluster-lab lesson {number}{COMMAND:#}   {}\n", title(text))
+    };
+    print(&(1..).zip(&LESSONS).map(line).collect::<String>())
 }
 
 /// The first line of a lesson's text.
