@@ -109,7 +109,8 @@ pub struct Supervisor {
     cuts: Cuts,
     /// Every image process there ever was; `None` once it has ended.
     hosts: Vec<Option<Host>>,
-    questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
+    /// By number: which image was asked, and who waits for the answer.
+    questions: HashMap<u64, (usize, oneshot::Sender<Result<Answer, String>>)>,
     next_question: u64,
     log: std::collections::VecDeque<Event>,
     next_event: u64,
@@ -363,7 +364,7 @@ impl Supervisor {
                 }
             }
             FromImage::Answer { id, result } => {
-                if let Some(asker) = self.questions.remove(&id) {
+                if let Some((_, asker)) = self.questions.remove(&id) {
                     drop(asker.send(result));
                 }
             }

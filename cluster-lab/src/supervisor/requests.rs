@@ -82,8 +82,8 @@ impl Supervisor {
         }
         let (sender, receiver) = oneshot::channel();
         // Questions that nobody waits for any more go.
-        self.questions.retain(|_, asker| !asker.is_closed());
-        self.questions.insert(id, sender);
+        self.questions.retain(|_, (_, asker)| !asker.is_closed());
+        self.questions.insert(id, (index, sender));
         Ok(receiver)
     }
 
@@ -94,7 +94,9 @@ impl Supervisor {
             let answer = match timeout(ANSWER_WAIT, answer).await {
                 Ok(Ok(Ok(answer))) => Reply::Answer(answer),
                 Ok(Ok(Err(error))) => Reply::Error(error),
-                Ok(Err(_)) => Reply::Error(format!("{who} has just ended")),
+                Ok(Err(_)) => {
+                    Reply::Error(format!("{who} has just ended: start it with 'cluster-lab start{lab} {who}'"))
+                }
                 Err(_) => Reply::Error(format!(
                     "{who} does not answer: if a signal stopped it, 'cluster-lab kill{lab} {who} --signal CONT' wakes it"
                 )),
