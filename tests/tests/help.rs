@@ -31,6 +31,7 @@ fn shells_complete_what_runs() {
     let labs = bash("cluster-lab down --name test-");
     assert!(labs.contains(&name.to_owned()) && labs.contains(&other.name().to_owned()), "{labs:?}");
     assert_eq!(bash("cluster-lab netstat MVS1 vd"), ["VDPT"]);
+    assert_eq!(bash("cluster-lab display MVS1 TCPIP,,NETSTAT,VD"), ["TCPIP,,NETSTAT,VDPT"]);
     assert_eq!(bash("cluster-lab check figure"), ["figure4", "figure4-v6"]);
     let line = format!("cluster-lab vary --name {name} MVS1 TCPIP,,SYSPLEX,DEACTIVATE");
     let commands = ["DVA1", "DVB1"].map(|dvipa| format!("TCPIP,,SYSPLEX,DEACTIVATE,DVIPA={dvipa}"));

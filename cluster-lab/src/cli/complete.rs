@@ -13,6 +13,7 @@ use clap_complete::env::Shells;
 
 use super::{client, help};
 use crate::control::Status;
+use crate::netstat::ReportKind;
 use crate::output::print;
 use crate::state::StateDir;
 use crate::{lesson, profile};
@@ -62,7 +63,8 @@ fn with_candidates(command: Command) -> Command {
             (_, "image" | "images" | "a" | "b") => offer(argument, images),
             (_, "profile") => argument.add(ArgValueCompleter::new(Profiles)),
             (_, "lesson") => offer(argument, lessons),
-            ("vary", "command") => offer(argument, operator_commands),
+            ("vary", "command") => offer(argument, vary_commands),
+            ("display", "command") => offer(argument, display_commands),
             _ if argument.is_ignore_case_set() => {
                 let values = argument.get_possible_values();
                 let help = |value: &PossibleValue| value.get_help().map(ToString::to_string).unwrap_or_default();
@@ -98,9 +100,20 @@ fn lessons() -> Vec<(String, String)> {
     titles.into()
 }
 
-/// What `vary` takes, with the ports and DVIPAs of the lab.
-fn operator_commands() -> Vec<(String, String)> {
-    let whole = |rest: &str| (format!("TCPIP,,{rest}"), String::new());
+/// An operator's command.
+fn whole(rest: &str) -> (String, String) {
+    (format!("TCPIP,,{rest}"), String::new())
+}
+
+/// What `display` takes.
+fn display_commands() -> Vec<(String, String)> {
+    let reports = ReportKind::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let reports = reports.map(|report| whole(&format!("NETSTAT,{}", report.get_name())));
+    ["VIPADYN", "GROUP", "PORTS"].map(|what| whole(&format!("SYSPLEX,{what}"))).into_iter().chain(reports).collect()
+}
+
+/// What `vary` takes, with the DVIPAs of the lab.
+fn vary_commands() -> Vec<(String, String)> {
     let mut commands: Vec<_> =
         ["OBEYFILE,", "SYNTAXCHECK,", "SYSPLEX,LEAVEGROUP", "SYSPLEX,JOINGROUP"].map(whole).into();
     for verb in ["QUIESCE", "RESUME"] {

@@ -16,8 +16,8 @@ pub struct Text<'a> {
 }
 
 impl Report {
-    /// The report as text, at length where z/OS has DETAIL for it. A variant that it [has](ReportKind::has) not
-    /// makes no difference.
+    /// The report as text, at length where z/OS has DETAIL for it. A variant that it
+    /// [has](crate::netstat::ReportKind::has) not makes no difference.
     pub fn text(&self, variant: Option<Variant>) -> Text<'_> {
         Text { report: self, variant }
     }
