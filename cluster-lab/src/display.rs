@@ -19,6 +19,9 @@ use crate::vary::{matches, too_much};
 /// Rows that are shown if nothing else is asked for, as on z/OS.
 const MAX: usize = 100;
 
+/// The release that titles name.
+pub(crate) const RELEASE: &str = concat!("CS CLUSTER-LAB ", env!("CARGO_PKG_VERSION"));
+
 /// A command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Display {

@@ -4,9 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::{Deserialize, Serialize};
+
+/// Longest path of a lab's folder: with the longest name of a socket in it, that of a capture, it fits the 107 bytes
+/// of unix(7).
+const LONGEST: usize = 70;
 
 /// A process that this lab started, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +26,14 @@ impl Process {
     /// # Errors
     /// If it does not.
     pub fn of(pid: u32) -> io::Result<Process> {
+        let stat = stat(pid)?;
+        let mut fields = stat.split_ascii_whitespace();
+        // One that has ended, and whose parent has not asked yet how, runs no more.
+        if fields.next().is_some_and(|state| state == "Z") {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         // The start time is field 22.
-        let began = stat(pid)?.split_ascii_whitespace().nth(19).and_then(|field| field.parse().ok());
+        let began = fields.nth(18).and_then(|field| field.parse().ok());
         began.map(|began| Process { pid, began }).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -63,9 +73,45 @@ pub struct Record {
     pub devices: Vec<String>,
 }
 
+/// Where anybody may make folders, somebody else's may stand in the place of ours: whoever owns it could answer for
+/// our labs.
+///
+/// # Errors
+/// If `folder` is there and not this user's alone.
+fn is_own(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    // A link is not followed.
+    let found = match fs::symlink_metadata(folder) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be looked at", folder.display())),
+    };
+    if !found.is_dir() || found.uid() != geteuid().as_raw() || found.permissions().mode() & 0o022 != 0 {
+        bail!(
+            "{} is not a folder that only you can write to: remove it, or set XDG_RUNTIME_DIR to one of your own",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// A name that a lab can have; it is also the name of a folder.
+///
+/// # Errors
+/// What it can be.
+pub(crate) fn lab_name(text: &str) -> Result<String, String> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if text.is_empty() || text.len() > 40 || text.starts_with('.') || !text.chars().all(fits) {
+        return Err(format!("'{text}' cannot name a lab: use up to 40 letters, digits, '-', '_' and '.'"));
+    }
+    Ok(text.to_owned())
+}
+
 /// The folder of one lab.
 #[derive(Clone, Debug)]
 pub struct StateDir {
+    /// The folder of all labs.
+    root: PathBuf,
     path: PathBuf,
 }
 
@@ -73,8 +119,8 @@ fn root() -> PathBuf {
     if geteuid().is_root() {
         return "/run/cluster-lab".into();
     }
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
-        Some(folder) => Path::new(&folder).join("cluster-lab"),
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {
+        Some(folder) => folder.join("cluster-lab"),
         None => std::env::temp_dir().join(format!("cluster-lab-{}", geteuid().as_raw())),
     }
 }
@@ -83,13 +129,19 @@ impl StateDir {
     /// The folder of the lab called `name`, which need not exist.
     ///
     /// # Errors
-    /// If no lab can have that name.
+    /// If no lab can have that name, or somebody else owns the folder of all labs.
     pub fn of(name: &str) -> Result<StateDir> {
-        let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-        if name.is_empty() || name.len() > 40 || name.starts_with('.') || !name.chars().all(fits) {
-            bail!("'{name}' cannot name a lab: use up to 40 letters, digits, '-', '_' and '.'");
+        StateDir::below(root(), name)
+    }
+
+    fn below(root: PathBuf, name: &str) -> Result<StateDir> {
+        let name = lab_name(name).map_err(Error::msg)?;
+        is_own(&root)?;
+        let path = root.join(&name);
+        if path.as_os_str().len() > LONGEST {
+            bail!("{} is too long for sockets in it: choose a shorter --name, or XDG_RUNTIME_DIR", path.display());
         }
-        Ok(StateDir { path: root().join(name) })
+        Ok(StateDir { path, root })
     }
 
     /// The names of all labs that have a folder.
@@ -114,25 +166,35 @@ impl StateDir {
         self.path.join("lab.json")
     }
 
-    /// Makes the folder for a lab of this process.
+    /// Makes the folder for a lab of this process. It is there from the first moment with a record of this process,
+    /// so that nobody takes it for what a crashed lab left behind.
     ///
     /// # Errors
     /// If a lab of that name runs.
     pub fn create(&self, name: &str) -> Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root())
-            .with_context(|| format!("{} cannot be made", root().display()))?;
-        match fs::DirBuilder::new().mode(0o700).create(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                bail!(
-                    "lab '{name}' runs already: take it down with 'cluster-lab down --name {name}', or choose another --name"
-                )
+        folder(&self.root)?;
+        let new = StateDir { path: self.root.join(format!(".{}", std::process::id())), root: self.root.clone() };
+        // Of a process of the same number that ended in the middle of this.
+        drop(fs::remove_dir_all(&new.path));
+        folder(&new.path)?;
+        let made = Process::of(std::process::id()).map_err(Error::from).and_then(|supervisor| {
+            new.write(&Record { supervisor, children: Vec::new(), devices: Vec::new() })?;
+            match fs::rename(&new.path, &self.path) {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+                {
+                    bail!(
+                        "lab '{name}' runs already: take it down with 'cluster-lab down{}', or choose another --name",
+                        crate::name_option(name)
+                    )
+                }
+                made => made.with_context(|| format!("{} cannot be made", self.path.display())),
             }
-            made => made.with_context(|| format!("{} cannot be made", self.path.display())),
+        });
+        if made.is_err() {
+            new.remove();
         }
+        made
     }
 
     /// Notes what would have to be cleaned up.
@@ -170,13 +232,49 @@ impl StateDir {
     /// Removes the folder, and the folder of all labs if it is empty then.
     pub fn remove(&self) {
         drop(fs::remove_dir_all(&self.path));
-        drop(fs::remove_dir(root()));
+        drop(fs::remove_dir(&self.root));
     }
+}
+
+/// Makes a folder that is this user's alone, unless it is there.
+fn folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("{} cannot be made", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A lab that is just starting is not taken for one that crashed.
+    #[test]
+    fn a_folder_is_there_with_its_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::below(folder.path().join("labs"), "one").unwrap();
+        dir.create("one").unwrap();
+        assert!(dir.runs());
+        let again = dir.create("one").unwrap_err().to_string();
+        assert!(again.contains("runs already"), "{again}");
+        dir.remove();
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_not_used() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (own, link) = (folder.path().join("own"), folder.path().join("link"));
+        is_own(&own).unwrap();
+        super::folder(&own).unwrap();
+        is_own(&own).unwrap();
+        symlink(&own, &link).unwrap();
+        assert!(is_own(&link).is_err());
+        fs::set_permissions(&own, PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(is_own(&own).is_err());
+        // Not even by root.
+        assert!(is_own(Path::new("/proc/self/stat")).is_err());
+    }
 
     #[test]
     fn a_process_is_told_from_another_with_its_number() {
@@ -191,5 +289,7 @@ mod tests {
             assert!(StateDir::of(name).is_err(), "{name}");
         }
         assert!(StateDir::of("lab-2").is_ok());
+        let deep = PathBuf::from(format!("/nonexistent/{}", "deep".repeat(20)));
+        assert!(StateDir::below(deep, "lab").unwrap_err().to_string().contains("shorter --name"));
     }
 }

@@ -14,6 +14,13 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
+/// That no image of the lab has this name.
+pub fn no_image<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let meant = did_you_mean(name, known.iter().copied());
+    format!("there is no image {name}: the lab has {}{meant}", known.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

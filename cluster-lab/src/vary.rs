@@ -14,6 +14,8 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 pub(crate) use vipa::statements::matches;
 
+use crate::text_file;
+
 /// A command to an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Vary {
@@ -33,6 +35,20 @@ pub enum Vary {
     LeaveGroup,
     /// Back into it.
     JoinGroup,
+}
+
+impl Vary {
+    /// Reads the file that the command names, if it names one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_file(&mut self) -> Result<()> {
+        if let Vary::Obey(file) | Vary::SyntaxCheck(file) = self {
+            let text = text_file::read(file.name.as_ref());
+            file.text = text.with_context(|| format!("{} cannot be read", file.name))?;
+        }
+        Ok(())
+    }
 }
 
 /// A file of statements: its name, for messages, and its text. The image may not be able to read it.
@@ -60,7 +76,7 @@ pub enum Servers {
     },
 }
 
-/// Reads a command: the words after VARY and the image. A file that it names is read too.
+/// Reads a command: the words after VARY and the image. A file that it names is [read](Vary::read_file) later.
 ///
 /// # Errors
 /// What cannot be understood, and what was expected.
@@ -92,8 +108,7 @@ pub(crate) fn too_much(word: &str) -> Error {
 fn file(name: Option<&str>, command: &str) -> Result<File> {
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| anyhow!("{command} without a file: expected TCPIP,,{command},file"))?;
-    let text = std::fs::read_to_string(name).with_context(|| format!("{name} cannot be read"))?;
-    Ok(File { name: name.to_owned(), text })
+    Ok(File { name: name.to_owned(), text: String::new() })
 }
 
 fn sysplex<'a>(parts: &mut impl Iterator<Item = &'a str>, command: &str) -> Result<Vary> {
@@ -213,8 +228,14 @@ mod tests {
         std::fs::write(&path, "SOMAXCONN 5").unwrap();
         let name = path.display().to_string();
         let file = File { name: name.clone(), text: "SOMAXCONN 5".into() };
-        assert_eq!(read(&format!("TCPIP,,O,{name}")).unwrap(), Vary::Obey(file.clone()));
-        assert_eq!(read(&format!("TCPIP,,SYNTAX,{name}")).unwrap(), Vary::SyntaxCheck(file));
+        let whole = |text: &str| {
+            let mut vary = read(text).unwrap();
+            vary.read_file().map(|()| vary)
+        };
+        assert_eq!(whole(&format!("TCPIP,,O,{name}")).unwrap(), Vary::Obey(file.clone()));
+        assert_eq!(whole(&format!("TCPIP,,SYNTAX,{name}")).unwrap(), Vary::SyntaxCheck(file));
+        let error = whole("TCPIP,,OBEYFILE,/nowhere").unwrap_err().to_string();
+        assert!(error.contains("/nowhere cannot be read"), "{error}");
     }
 
     #[test]
@@ -232,7 +253,6 @@ mod tests {
             ("TCPIP,,SYSPLEX,LEAVEGROUP,NOW", "nothing more"),
             ("TCPIP,,OBEYFILE", "without a file"),
             ("TCPIP,,SYNTAXCHECK,", "without a file"),
-            ("TCPIP,,OBEYFILE,/nowhere", "cannot be read"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

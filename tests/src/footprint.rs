@@ -44,6 +44,11 @@ impl Footprint {
         eventually("nothing is left behind", || footprint().is_within(self));
     }
 
+    /// Whether a lab of that name has its folder.
+    pub fn has_lab(&self, name: &str) -> bool {
+        self.labs.contains(name)
+    }
+
     /// Waits until no `cluster-lab` runs but those that ran then.
     ///
     /// # Panics

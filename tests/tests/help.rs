@@ -1,6 +1,6 @@
 //! Completions, colours, and what is said to those who mistype.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tests::{Lab, Terminal, cluster_lab, program, succeed, text};
 
@@ -31,6 +31,7 @@ fn shells_complete_what_runs() {
     let labs = bash("cluster-lab down --name test-");
     assert!(labs.contains(&name.to_owned()) && labs.contains(&other.name().to_owned()), "{labs:?}");
     assert_eq!(bash("cluster-lab netstat MVS1 vd"), ["VDPT"]);
+    assert_eq!(bash("cluster-lab display MVS1 TCPIP,,NETSTAT,VD"), ["TCPIP,,NETSTAT,VDPT"]);
     assert_eq!(bash("cluster-lab check figure"), ["figure4", "figure4-v6"]);
     let line = format!("cluster-lab vary --name {name} MVS1 TCPIP,,SYSPLEX,DEACTIVATE");
     let commands = ["DVA1", "DVB1"].map(|dvipa| format!("TCPIP,,SYSPLEX,DEACTIVATE,DVIPA={dvipa}"));
@@ -61,6 +62,45 @@ fn colours_stay_on_terminals() {
     };
     assert!(coloured(&command) > 0);
     assert_eq!(coloured(command.env("NO_COLOR", "1")), 0);
+}
+
+/// A reader that has seen enough is no error, and no command panics of it; an output that cannot be written is one.
+#[test]
+fn output_goes_where_it_can() {
+    let lab = Lab::up("pair");
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = folder.path().display().to_string();
+    for arguments in [
+        vec!["status"],
+        vec!["status", "--json"],
+        vec!["log"],
+        vec!["netstat", "MVS1", "ALL"],
+        vec!["display", "MVS1", "TCPIP,,SYSPLEX,VIPADYN"],
+        vec!["explain"],
+        vec!["metrics"],
+        vec!["app", "MVS1", "list"],
+        vec!["check", "figure4"],
+        vec!["lesson"],
+        vec!["lesson", "1"],
+        vec!["completions", "bash"],
+        vec!["man", &pages],
+        vec!["capture", "--dissector"],
+        vec!["capture", "--seconds", "0.1"],
+        vec!["simulate", "--seeds", "0..1", "--trace"],
+    ] {
+        let run = |output: Stdio| {
+            let mut command = cluster_lab();
+            command.env("CLUSTER_LAB_NAME", lab.name()).args(&arguments).stdin(Stdio::null()).stdout(output);
+            let output = command.stderr(Stdio::piped()).output().expect("runs");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (reader, closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(run(closed.into()), (Some(0), String::new()), "{arguments:?} into a closed pipe");
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+        let (code, why) = run(full.into());
+        assert!(code == Some(1) && why.contains("cannot be written"), "{arguments:?} on a full disk: {code:?} {why}");
+    }
 }
 
 /// Who mistypes is told what there is, and what was meant; CLUSTER_LAB_NAME names the lab as `--name` does.

@@ -1,8 +1,10 @@
 //! A lab leaves nothing behind, and wrong use is answered with one clear sentence.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::footprint::footprint;
@@ -50,6 +52,71 @@ fn ctrl_c_takes_the_lab_down() {
     before.is_all_there_is();
 }
 
+/// Other signals that ask for an end take a lab down too, whatever brought it up, and from its first moment on.
+#[test]
+fn whoever_is_told_to_end_leaves_nothing() {
+    let before = footprint();
+    let name = format!("test-told-{}", std::process::id());
+    for (arguments, signal) in [
+        (vec!["demo"], Signal::TERM),
+        (vec!["demo"], Signal::HUP),
+        (vec!["demo", "--matrix"], Signal::TERM),
+        (vec!["lesson", "1", "--run"], Signal::TERM),
+        (vec!["up"], Signal::HUP),
+    ] {
+        let mut command = cluster_lab();
+        command.args(&arguments).args(["--name", &name]).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cluster-lab starts");
+        eventually("the lab's folder is there", || footprint().has_lab(&name));
+        kill_process(Pid::from_child(&child), signal).expect("it runs");
+        let expected = if arguments[0] == "up" { 0 } else { 1 };
+        assert_eq!(child.wait().expect("it ends").code(), Some(expected), "{arguments:?} {signal:?}");
+        before.is_all_there_is();
+    }
+}
+
+/// Several at once: one brings the lab up, the others are told that it runs; nobody takes it for one that crashed.
+#[test]
+fn of_two_who_bring_a_lab_up_one_does() {
+    let name = format!("test-at-once-{}", std::process::id());
+    let up = || {
+        let mut command = cluster_lab();
+        command.args(["up", "pair", "--detach", "--name", &name]).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
+    };
+    let tries: Vec<_> = (0..4).map(|_| up()).collect();
+    let ends: Vec<Output> = tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
+    let refused = |end: &&Output| String::from_utf8_lossy(&end.stderr).contains("runs already");
+    assert_eq!(ends.iter().filter(|end| end.status.success()).count(), 1, "{ends:?}");
+    assert_eq!(ends.iter().filter(refused).count(), 3, "{ends:?}");
+    succeed(cluster_lab().args(["exec", "--name", &name, "--", "curl", "-sS", "http://203.0.113.1/"]));
+    succeed(cluster_lab().args(["down", "--name", &name]));
+}
+
+/// Noise, requests of another version and more clients than descriptors: the lab answers whoever comes after.
+#[test]
+fn the_control_socket_outlives_noise() {
+    let lab = Lab::up("pair");
+    let socket = std::path::Path::new("/run/cluster-lab").join(lab.name()).join("control.sock");
+    for noise in ["garbage\n", "\n", "\"Frobnicate\"\n", &("[".repeat(100_000) + "\n")] {
+        let mut client = UnixStream::connect(&socket).expect("the lab listens");
+        client.write_all(noise.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers, and closes");
+        assert!(answer.contains("does not understand that"), "{noise:.20}: {answer}");
+    }
+    // A connect() waits once nobody takes clients any more: it is on a thread of its own.
+    let (sender, crowd) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let clients: Vec<_> = (0..400).map(|_| UnixStream::connect(&socket)).collect();
+        drop(sender.send(clients));
+    });
+    let crowd = crowd.recv_timeout(Duration::from_secs(20)).expect("all are queued");
+    assert_eq!(crowd.iter().flatten().count(), 400);
+    drop(crowd);
+    assert_eq!(lab.image("MVS1")["state"], "running");
+}
+
 /// After a crash of the lab command nothing runs on, and `down` removes what is left.
 #[test]
 fn down_cleans_up_after_a_crash() {
@@ -66,6 +133,7 @@ fn down_cleans_up_after_a_crash() {
     front.kill().expect("it runs");
     front.wait().expect("it ends");
     before.are_all_that_run();
+    refused(cluster_lab().args(["status", "--name", &name]), 1, "has crashed: 'cluster-lab down --name test-crash-");
     succeed(cluster_lab().args(["down", "--name", &name]));
     before.is_all_there_is();
 }
@@ -171,6 +239,12 @@ fn wrong_use_is_refused_with_a_reason() {
     refused(cluster_lab().args(["status", "--name", "no-such-lab"]), 1, "no-such-lab");
     refused(cluster_lab().args(["frobnicate"]), 2, "frobnicate");
     refused(cluster_lab().args(["up", "/nonexistent.ron"]), 1, "/nonexistent.ron");
+    refused(cluster_lab().args(["up", "/dev/zero"]), 1, "longer than 4 MiB");
+    refused(cluster_lab().args(["up", "--name", "../lab"]), 2, "cannot name a lab");
+    refused(cluster_lab().args(["demo", "--name", "a b"]), 2, "cannot name a lab");
+    refused(cluster_lab().args(["vary", "MVS1", "TCPIP,,NONSENSE"]), 2, "expected SYSPLEX, OBEYFILE");
+    refused(cluster_lab().args(["display", "MVS1", "VTAM"]), 2, "expected TCPIP");
+    refused(cluster_lab().args(["capture", "--seconds=-1"]), 2, "expected a number of seconds");
     let folder = std::env::temp_dir().join(format!("test-wrong-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     let good = fs::read_to_string(tests::workspace().join("profiles/figure4.ron")).expect("the profile");
@@ -203,6 +277,9 @@ fn wrong_use_is_refused_with_a_reason() {
     let lab = Lab::up("pair");
     refused(lab.command("kill").arg("MVS9"), 1, "MVS9");
     refused(lab.command("netstat").args(["MVS1", "NONSENSE"]), 2, "NONSENSE");
+    refused(lab.command("netstat").args(["MVS1", "HOME", "DETAIL", "--json"]), 2, "DETAIL is for VDPT and VCRT");
+    refused(lab.command("metrics").arg("MVS9"), 1, "there is no image MVS9: the lab has MVS1, MVS2");
+    succeed(cluster_lab().args(["app", "MVS1", "list", "--name", lab.name()]));
     refused(&mut lab.command("up"), 1, lab.name());
     let output = lab.exec("sh").args(["-c", "exit 37"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(37), "exec passes the exit code on");

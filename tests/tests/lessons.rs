@@ -76,4 +76,10 @@ fn a_reader_goes_at_his_own_pace() {
     terminal.type_in("q\r");
     assert_eq!(terminal.end(), 0);
     before.is_all_there_is();
+    // Ctrl-C ends it at once, without another line.
+    let mut terminal = Terminal::run(&command, 110, 40);
+    terminal.until("the first command", |terminal| terminal.line("[Enter runs it").is_some());
+    terminal.type_in("\x03");
+    assert_eq!(terminal.end(), 1);
+    assert!(terminal.line("interrupted").is_some());
 }

@@ -19,11 +19,13 @@ mod works;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::interruption::Interruption;
+use crate::output::print;
 use crate::progress::Progress;
+use crate::state::lab_name;
 use installed::{Missing, find};
 use report::Report;
 use shape::Shape;
@@ -42,7 +44,7 @@ const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Name of the labs that the bench makes
-    #[arg(long, default_value = "bench")]
+    #[arg(long, default_value = "bench", value_parser = lab_name)]
     name: String,
     /// One short round of everything, to see that it works; its numbers mean little
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
@@ -122,40 +124,17 @@ pub async fn bench(arguments: &Arguments) -> Result<()> {
     let down = stage.take_down().await;
     let report = measured?;
     down?;
+    // The table first: what took a quarter of an hour is not lost with a file that cannot be written.
+    if arguments.json.as_deref() != Some(Path::new("-")) {
+        print(&table::table(&report))?;
+    }
     if let Some(file) = &arguments.json {
         report::write_json(&report, file)?;
     }
     if let Some(file) = &arguments.svg {
         chart::write(&report, file)?;
     }
-    if arguments.json.as_deref() != Some(Path::new("-")) {
-        print!("{}", table::table(&report));
-    }
     Ok(())
-}
-
-/// Signals that end a run in order, from now on.
-#[derive(Debug)]
-struct Interruption {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interruption {
-    fn watch() -> Result<Interruption> {
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Interruption { interrupt, terminate })
-    }
-
-    /// Does `work`, or breaks it off when a signal comes or has come.
-    async fn ends<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            _ = self.interrupt.recv() => Err(anyhow!("interrupted")),
-            _ = self.terminate.recv() => Err(anyhow!("terminated")),
-            done = work => done,
-        }
-    }
 }
 
 /// All rounds. Every second one takes the shapes in the opposite order.

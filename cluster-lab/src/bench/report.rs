@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::output::print;
+
 use super::CONGESTION;
 use super::installed::Missing;
 use super::shape::Shape;
@@ -139,8 +141,7 @@ impl Cell {
 pub(super) fn write_json(report: &impl Serialize, file: &Path) -> Result<()> {
     let json = serde_json::to_string_pretty(report)? + "\n";
     if file == Path::new("-") {
-        print!("{json}");
-        return Ok(());
+        return print(&json);
     }
     std::fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))
 }

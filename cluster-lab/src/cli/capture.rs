@@ -11,13 +11,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::client;
 use crate::capture::{DISSECTOR, Link, Record, Writer};
 use crate::control::Request;
+use crate::interruption::Interruption;
 use crate::state::StateDir;
 use crate::suggest;
 
@@ -42,13 +42,18 @@ pub(super) struct Capture {
     #[arg(long)]
     xcf: bool,
     /// Stop after so many seconds instead of at Ctrl-C
-    #[arg(long, value_name = "S")]
-    seconds: Option<f64>,
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Duration>,
     /// Print the dissector for Wireshark that knows XCF's messages, and do nothing else
     #[arg(long)]
     dissector: bool,
     #[command(flatten)]
     lab: super::Lab,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| format!("'{text}': expected a number of seconds, such as 10 or 0.5"))
 }
 
 /// The socket that images write to, gone with the command.
@@ -74,7 +79,6 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     if capture.dissector {
         return super::show::lines(&[DISSECTOR.trim_end().to_owned()]);
     }
-    let seconds = capture.seconds.map(Duration::try_from_secs_f64).transpose().context("--seconds")?;
     let dir = StateDir::of(&capture.lab.name)?;
     let images = client::status(&capture.lab.name).await?.images;
     let addresses: BTreeMap<String, IpAddr> = images.into_iter().map(|image| (image.name, image.xcf)).collect();
@@ -82,8 +86,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
     let mut wanted = if capture.images.is_empty() { known.clone() } else { Vec::new() };
     for image in &capture.images {
         let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(image)) else {
-            let meant = suggest::did_you_mean(image, known.iter().map(String::as_str));
-            bail!("there is no image {image}: the lab has {}{meant}", known.join(", "));
+            bail!("{}", suggest::no_image(image, known.iter().map(String::as_str)));
         };
         wanted.push(name.clone());
     }
@@ -95,19 +98,19 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
         None => Box::new(io::stdout()),
     };
     let mut writer = Writer::new(BufWriter::new(to))?;
+    // Before there are sockets that could stay behind.
+    let mut interruption = Interruption::watch()?;
     let (sender, mut records) = mpsc::channel(WAITING);
     for image in &wanted {
         tap(&capture.lab.name, &dir, image, sender.clone()).await?;
     }
     let mut ordered = Ordered::default();
     let mut end = std::pin::pin!(async {
-        match seconds {
+        match capture.seconds {
             Some(seconds) => sleep(seconds).await,
             None => std::future::pending().await,
         }
     });
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -117,16 +120,13 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
                     ordered.push(image, record);
                 }
             }
-            _ = look.tick() => match ordered.write(&mut writer, &addresses, Some(ORDERING)) {
-                // Whoever has read has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                Err(error) => return Err(error).context("the capture cannot be written"),
-                Ok(()) if dir.runs() => {}
-                Ok(()) => break,
+            _ = look.tick() => if !is_read(ordered.write(&mut writer, &addresses, Some(ORDERING)))? {
+                return Ok(());
+            } else if !dir.runs() {
+                break;
             },
             () = &mut end => break,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = interruption.comes() => break,
         }
     }
     while let Ok((image, record)) = records.try_recv() {
@@ -134,7 +134,7 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
             ordered.push(image, record);
         }
     }
-    ordered.write(&mut writer, &addresses, None).context("the capture cannot be written")?;
+    is_read(ordered.write(&mut writer, &addresses, None))?;
     if capture.write.is_some() {
         eprintln!("{} packets captured", ordered.written);
     }
@@ -145,6 +145,15 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether what was written has a reader still; one that has seen enough is no error.
+fn is_read(written: io::Result<()>) -> Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("the capture cannot be written"),
+    }
 }
 
 impl Capture {

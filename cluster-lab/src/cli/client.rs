@@ -1,6 +1,7 @@
 //! Talking to a lab that runs.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -8,7 +9,20 @@ use crate::control::{self, Reply, Request, Status};
 use crate::state::StateDir;
 use crate::supervisor;
 
+/// How long a lab may take from its folder to its socket.
+const STARTING: Duration = Duration::from_secs(5);
+/// Between two looks for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// That the lab does not run, and what to do.
 pub(crate) fn not_running(name: &str) -> anyhow::Error {
+    if StateDir::of(name).is_ok_and(|dir| dir.exists() && !dir.runs()) {
+        let option = crate::name_option(name);
+        return anyhow!(
+            "the lab called '{name}' has crashed: 'cluster-lab down{option}' removes what it left behind, \
+             'cluster-lab up{option}' starts it again"
+        );
+    }
     let running: Vec<String> =
         StateDir::names().into_iter().filter(|name| StateDir::of(name).is_ok_and(|dir| dir.runs())).collect();
     let hint = match running.as_slice() {
@@ -21,13 +35,21 @@ pub(crate) fn not_running(name: &str) -> anyhow::Error {
 /// Sends one request; an error that the lab answers is an error here.
 pub(crate) async fn ask(name: &str, request: Request) -> Result<Reply> {
     let dir = StateDir::of(name)?;
-    match control::ask(&dir.socket(), &request).await {
-        Ok(Reply::Error(why)) => bail!("{why}"),
-        Ok(reply) => Ok(reply),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            Err(not_running(name))
-        }
-        Err(error) => Err(error).context("the lab's answer cannot be read"),
+    let began = Instant::now();
+    loop {
+        return match control::ask(&dir.socket(), &request).await {
+            Ok(Reply::Error(why)) => bail!("{why}"),
+            Ok(reply) => Ok(reply),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                // A lab listens a moment after its folder is there.
+                if dir.runs() && began.elapsed() < STARTING {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Err(not_running(name))
+            }
+            Err(error) => Err(error).context("the lab's answer cannot be read"),
+        };
     }
 }
 

@@ -2,7 +2,6 @@
 //! is running: labs, their images and DVIPAs, beside profiles and all that the command line itself knows.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -14,6 +13,8 @@ use clap_complete::env::Shells;
 
 use super::{client, help};
 use crate::control::Status;
+use crate::netstat::ReportKind;
+use crate::output::print;
 use crate::state::StateDir;
 use crate::{lesson, profile};
 
@@ -49,7 +50,7 @@ pub(super) fn script(shell: Shell) -> Result<()> {
     let shell = shell.completer(name).ok_or_else(|| anyhow!("no completions for {name}"))?;
     let mut script = Vec::new();
     shell.write_registration(VARIABLE, "cluster-lab", "cluster-lab", "cluster-lab", &mut script)?;
-    Ok(io::stdout().write_all(&script)?)
+    print(&String::from_utf8(script)?)
 }
 
 /// Arguments of one name mean the same in every command.
@@ -62,7 +63,8 @@ fn with_candidates(command: Command) -> Command {
             (_, "image" | "images" | "a" | "b") => offer(argument, images),
             (_, "profile") => argument.add(ArgValueCompleter::new(Profiles)),
             (_, "lesson") => offer(argument, lessons),
-            ("vary", "command") => offer(argument, operator_commands),
+            ("vary", "command") => offer(argument, vary_commands),
+            ("display", "command") => offer(argument, display_commands),
             _ if argument.is_ignore_case_set() => {
                 let values = argument.get_possible_values();
                 let help = |value: &PossibleValue| value.get_help().map(ToString::to_string).unwrap_or_default();
@@ -98,10 +100,22 @@ fn lessons() -> Vec<(String, String)> {
     titles.into()
 }
 
-/// What `vary` takes, with the ports and DVIPAs of the lab.
-fn operator_commands() -> Vec<(String, String)> {
-    let whole = |rest: &str| (format!("TCPIP,,{rest}"), String::new());
-    let mut commands: Vec<_> = ["OBEYFILE,", "SYSPLEX,LEAVEGROUP", "SYSPLEX,JOINGROUP"].map(whole).into();
+/// An operator's command.
+fn whole(rest: &str) -> (String, String) {
+    (format!("TCPIP,,{rest}"), String::new())
+}
+
+/// What `display` takes.
+fn display_commands() -> Vec<(String, String)> {
+    let reports = ReportKind::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let reports = reports.map(|report| whole(&format!("NETSTAT,{}", report.get_name())));
+    ["VIPADYN", "GROUP", "PORTS"].map(|what| whole(&format!("SYSPLEX,{what}"))).into_iter().chain(reports).collect()
+}
+
+/// What `vary` takes, with the DVIPAs of the lab.
+fn vary_commands() -> Vec<(String, String)> {
+    let mut commands: Vec<_> =
+        ["OBEYFILE,", "SYNTAXCHECK,", "SYSPLEX,LEAVEGROUP", "SYSPLEX,JOINGROUP"].map(whole).into();
     for verb in ["QUIESCE", "RESUME"] {
         commands.push(whole(&format!("SYSPLEX,{verb},TARGET")));
         commands.push(whole(&format!("SYSPLEX,{verb},PORT=")));

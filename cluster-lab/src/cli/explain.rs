@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Json, Lab, client, show};
 use crate::control::{Answer, ImageState, Question, Reply, Request};
 use crate::explain::ExplainedConnection;
+use crate::output;
 use crate::workload::ByHand;
 
 /// Which connections.
@@ -46,7 +47,7 @@ pub(super) async fn explain(arguments: Explain) -> Result<()> {
             Ok(Reply::Answer(Answer::Explain(more))) => explained.extend(more),
             Ok(other) => return client::unexpected(&other),
             // It may have ended just now; others say what they know.
-            Err(error) => eprintln!("cluster-lab: {}: {error:#}", image.name),
+            Err(error) => output::complain(format_args!("{}: {error:#}", image.name)),
         }
     }
     // What exists comes before what has ended, the latest first.

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use vipa::messages::{COMPLETED, NETSTAT};
+use vipa::messages::{COMPLETED, NETSTAT, STACK};
 
-use super::{Json, Lab, client, show};
+use super::{Json, Lab, WrongUse, client, show};
 use crate::control::{Answer, Question, Reply, Request};
 use crate::display::{self, Display};
 use crate::netstat::{Pattern, ReportKind, Selection, Variant};
+use crate::output::print;
 use crate::vary::{self, Vary};
 
 #[derive(Debug, Args)]
@@ -53,18 +54,18 @@ async fn report_of(
     json: bool,
     title: Option<String>,
 ) -> Result<()> {
+    selection.kind.has(variant).map_err(|why| WrongUse(anyhow!(why)))?;
     match client::ask(lab, Request::Ask { image, question: Question::Netstat(selection) }).await? {
         Reply::Answer(Answer::Netstat(mut report)) => {
             let total = report.truncate(max);
             if json {
                 return show::report(&report);
             }
-            let text = report.text(variant).map_err(|why| anyhow!(why))?;
-            let mut text = format!("{}{text}", title.unwrap_or_default());
+            let mut text = format!("{}{}", title.unwrap_or_default(), report.text(variant));
             if max < usize::MAX {
                 text += &shown(max, total);
             }
-            show::text(&text)
+            print(&text)
         }
         other => client::unexpected(&other),
     }
@@ -87,7 +88,8 @@ pub(super) struct Command {
 }
 
 pub(super) async fn vary(Command { image, command, lab }: Command) -> Result<()> {
-    let vary = vary::parse(&command)?;
+    let mut vary = vary::parse(&command).map_err(WrongUse)?;
+    vary.read_file()?;
     let done = completed(&vary);
     match client::ask(&lab.name, Request::Ask { image, question: Question::Vary(vary) }).await? {
         Reply::Answer(Answer::Done) => show::lines(&[done]),
@@ -115,10 +117,10 @@ pub(super) struct Displayed {
 
 pub(super) async fn display(Displayed { command, json }: Displayed) -> Result<()> {
     let Command { image, command, lab } = command;
-    let (sysplex, max) = match display::parse(&command)? {
+    let (sysplex, max) = match display::parse(&command).map_err(WrongUse)? {
         Display::Sysplex(sysplex, max) => (sysplex, max),
         Display::Netstat(selection, variant, max) => {
-            let title = format!("{NETSTAT} NETSTAT CS CLUSTER-LAB {} {image}\n", env!("CARGO_PKG_VERSION"));
+            let title = format!("{NETSTAT} NETSTAT {} {STACK}\n", display::RELEASE);
             return report_of(&lab.name, image, selection, variant, max, json.json, Some(title)).await;
         }
     };
@@ -129,7 +131,7 @@ pub(super) async fn display(Displayed { command, json }: Displayed) -> Result<()
                 return show::json(&report.to_json());
             }
             let end = if total > 0 { shown(max, total) } else { String::new() };
-            show::text(&format!("{report}{end}"))
+            print(&format!("{report}{end}"))
         }
         other => client::unexpected(&other),
     }

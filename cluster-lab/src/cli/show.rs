@@ -1,7 +1,5 @@
 //! Printing.
 
-use std::io::{self, Write};
-
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -10,6 +8,7 @@ use anyhow::Result;
 use crate::control::{AppStatus, ImageState, Status};
 use crate::explain::ExplainedConnection;
 use crate::netstat::Report;
+use crate::output::print;
 use crate::profile::ProfileError;
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -18,15 +17,6 @@ const BAD: Style = AnsiColor::Red.on_default();
 /// Whether colours are seen there: on a terminal, unless NO_COLOR or its like says otherwise.
 pub(super) fn colours(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
-}
-
-/// Writes to standard output, with its colours only where they are seen; a reader that has seen enough,
-/// such as `head`, is no error.
-fn print(text: &str) -> Result<()> {
-    match anstream::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn lines(lines: &[String]) -> Result<()> {
@@ -52,10 +42,6 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-pub(super) fn text(text: &str) -> Result<()> {
-    print(text)
-}
-
 pub(super) fn report(report: &Report) -> Result<()> {
     json(&report.to_json())
 }
@@ -77,7 +63,7 @@ pub(super) fn explained(connections: &[ExplainedConnection], as_json: bool) -> R
         return json(&connections);
     }
     match connections {
-        [] => print("No image has decided about a connection yet.\n"),
+        [] => print("No image that runs has decided about a connection yet.\n"),
         all => print(&all.iter().map(ExplainedConnection::to_string).collect::<Vec<_>>().join("\n")),
     }
 }

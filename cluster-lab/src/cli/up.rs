@@ -1,16 +1,17 @@
 //! `up`: the lab in front, or in the background.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::LogFormat;
 use crate::control::{ImageState, Reply, Request, Status};
+use crate::interruption::Interruption;
+use crate::output::tell;
 use crate::profile::{self, Cluster};
 use crate::progress::Progress;
 use crate::supervisor::{self, Handle, Options};
@@ -54,13 +55,15 @@ pub(super) async fn up(up: Up) -> Result<()> {
     if up.background {
         rustix::process::setsid()?;
     }
+    // Before there is anything that could stay behind.
+    let mut interruption = Interruption::watch()?;
+    if up.background {
+        interruption.ignore_hangup();
+    }
     let options = Options { name: up.lab.name.clone(), host: up.host, in_process: up.in_process };
     let (work, handle) = supervisor::start(cluster.clone(), options).await?;
     let mut work = std::pin::pin!(work);
     let mut events = handle.events();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     let progress = match cluster.images.len() {
         ..BIG => Progress::none(),
         _ => Progress::of(expected(&cluster).iter().map(|(_, targets)| targets.len()).sum(), "targets serve"),
@@ -81,29 +84,22 @@ pub(super) async fn up(up: Up) -> Result<()> {
                 let introduction = introduction(&cluster, &up.lab.name, up.host);
                 match up.log_format {
                     _ if up.background => background()?,
-                    LogFormat::Text => say(&introduction),
+                    LogFormat::Text => tell(introduction),
                     // Standard output is for machines.
                     LogFormat::Json => eprintln!("{introduction}"),
                 }
             }
             Ok(event) = events.recv() => if !up.background {
-                progress.aside(|| say(&up.log_format.line(&event, handle.began())));
+                progress.aside(|| tell(up.log_format.line(&event, handle.began())));
             },
-            _ = interrupt.recv() => handle.take_down(),
-            _ = terminate.recv() => handle.take_down(),
-            _ = hangup.recv(), if !up.background => handle.take_down(),
+            _ = interruption.comes() => handle.take_down(),
         }
     }
 }
 
-fn say(line: &str) {
-    // Whoever closed our output still wants the lab.
-    drop(writeln!(std::io::stdout().lock(), "{line}"));
-}
-
 /// Tells the waiting command that the lab is ready, and lets go of its terminal.
 fn background() -> Result<()> {
-    say(READY);
+    tell(READY);
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
@@ -120,7 +116,7 @@ fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("the lab cannot be started")?;
     let output = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?);
     if output.lines().map_while(Result::ok).any(|line| line == READY) {
-        say(&introduction(cluster, &up.lab.name, up.host));
+        tell(introduction(cluster, &up.lab.name, up.host));
         return Ok(());
     }
     // It has said why on the same standard error.

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::net::{TcpListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{client, show};
 use crate::control::{Reply, Request};
+use crate::interruption::Interruption;
 use crate::state::StateDir;
+use crate::suggest;
 use crate::web::{self, Site, Token};
 
 #[derive(Debug, Args)]
@@ -36,14 +37,12 @@ pub(super) async fn web(web: Web) -> Result<()> {
     show::lines(&introduction(name, listener.local_addr()?, &token, &servers))?;
     // Says nothing: its end is the lab's.
     let lab = UnixStream::connect(&supervisor).await.context("the lab has ended")?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interruption = Interruption::watch()?;
     let site = Site { supervisor, token, open: false, image: None };
     tokio::select! {
         served = web::serve(listener, site) => Ok(served?),
         _ = lab.readable() => show::lines(&["the lab has ended".into()]),
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = interruption.comes() => Ok(()),
     }
 }
 
@@ -71,7 +70,9 @@ pub(super) async fn metrics(name: &str, image: Option<&str>) -> Result<()> {
     let image = match image.map(|image| known(image).ok_or(image)) {
         None => None,
         Some(Ok(known)) => Some(known.name.as_str()),
-        Some(Err(image)) => bail!("there is no image {image}"),
+        Some(Err(image)) => {
+            bail!("{}", suggest::no_image(image, status.images.iter().map(|known| known.name.as_str())))
+        }
     };
     let text = crate::metrics::collect(&StateDir::of(name)?.socket(), image).await?;
     show::lines(&[text.trim_end().to_owned()])

@@ -8,6 +8,7 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::control::{Answer, DvipaStatus, Question, Reply, Request, Status};
+use crate::interruption::Interruption;
 use crate::netstat::{Report, ReportKind};
 use crate::profile::Cluster;
 use crate::supervisor::{self, Handle, Options};
@@ -35,11 +36,9 @@ pub(crate) struct Lab {
 impl Lab {
     /// Brings the cluster up, has `work` done with it, and takes it down however that ends.
     pub async fn with<T>(name: &str, cluster: Cluster, work: impl AsyncFnOnce(&Lab) -> Result<T>) -> Result<T> {
+        let mut interruption = Interruption::watch()?;
         let lab = Lab::up(name, cluster, false).await?;
-        let done = tokio::select! {
-            done = work(&lab) => done,
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        };
+        let done = interruption.ends(work(&lab)).await;
         lab.down().await?;
         done
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::faults::{self, Fault};
 use super::lab::Lab;
 use super::prober::Prober;
+use crate::output::print;
 use crate::probe::{Failure, Order, Outcome};
 use crate::profile;
 use crate::progress::Progress;
@@ -95,10 +96,10 @@ pub async fn matrix(name: &str, weights: bool, json: bool) -> Result<()> {
     let distribution = if weights { "weights" } else { "round robin" };
     if json {
         let matrix = serde_json::json!({ "distribution": distribution, "cells": cells });
-        println!("{}", serde_json::to_string_pretty(&matrix)?);
+        print(&format!("{}\n", serde_json::to_string_pretty(&matrix)?))?;
     } else {
-        println!("Connections through a fault of their router, {distribution}: survivors, longest gap\n");
-        print!("{}", table(&cells));
+        let title = format!("Connections through a fault of their router, {distribution}: survivors, longest gap");
+        print(&format!("{title}\n\n{}", table(&cells)))?;
     }
     let lost: Vec<&Cell> = cells.iter().filter(|cell| !cell.holds()).collect();
     for cell in &lost {

@@ -11,6 +11,7 @@ use tokio::process::Child;
 
 use super::lab::Lab;
 use crate::control::Request;
+use crate::output;
 use crate::profile;
 
 const PROFILE: &str = include_str!("../../../profiles/demo.ron");
@@ -25,11 +26,11 @@ struct Story {
 
 impl Story {
     fn step(&self, text: &str) {
-        anstream::println!("\n{TITLE}{text}{TITLE:#}");
+        output::tell(format_args!("\n{TITLE}{text}{TITLE:#}"));
     }
 
     fn fact(&self, text: &str) {
-        anstream::println!("  [{:6.2} s] {text}", self.began.elapsed().as_secs_f64());
+        output::tell(format_args!("  [{:6.2} s] {text}", self.began.elapsed().as_secs_f64()));
     }
 }
 

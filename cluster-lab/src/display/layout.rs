@@ -5,11 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use vipa::messages::{GROUP_NAME, NOT_MEMBER, STACK, SYSPLEX};
 
-use super::{DvipaRow, MemberRow, PortsRow, SysplexReport, SysplexTable};
+use super::{DvipaRow, MemberRow, PortsRow, RELEASE, SysplexReport, SysplexTable};
 use crate::profile::Network;
-
-/// The release that the title names.
-const RELEASE: &str = concat!("CS CLUSTER-LAB ", env!("CARGO_PKG_VERSION"));
 
 impl fmt::Display for SysplexReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

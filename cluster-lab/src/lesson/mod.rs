@@ -5,18 +5,19 @@
 mod shell;
 mod text;
 
-use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::demo::lab;
+use crate::interruption::Interruption;
+use crate::output::{print, tell};
 use crate::state::StateDir;
 use crate::suggest;
+use crate::text_file;
 use shell::Shell;
 use text::{Part, Step, Text};
 
@@ -52,8 +53,7 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
     let text = find(wanted)?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if !arguments.run && !terminal {
-        say(text.trim_end());
-        return Ok(());
+        return print(&format!("{}\n", text.trim_end()));
     }
     let text = Text::parse(&text).with_context(|| format!("lesson {wanted}"))?;
     let dir = StateDir::of(name)?;
@@ -65,17 +65,10 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
         );
     }
     lab::needs(&["curl", "ncat"]).await?;
+    let mut interruption = Interruption::watch()?;
     let mut shell = Shell::start(name)?;
     let mut reader = Reader { waits: !arguments.run, lines: BufReader::new(stdin()).lines() };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let done = tokio::select! {
-        done = go_through(&text, &mut shell, &mut reader) => done,
-        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
-        _ = hangup.recv() => Err(anyhow::anyhow!("the terminal has gone")),
-    };
+    let done = interruption.ends(go_through(&text, &mut shell, &mut reader)).await;
     // Clients first, and what they say of the lab's end is no part of the lesson.
     drop(shell);
     if dir.exists() {
@@ -85,10 +78,10 @@ pub(crate) async fn lesson(arguments: &Arguments, name: &str) -> Result<()> {
 }
 
 fn list() -> Result<()> {
-    for (index, (_, text)) in LESSONS.iter().enumerate() {
-        say(format_args!("{COMMAND}cluster-lab lesson {}{COMMAND:#}   {}", index + 1, title(text)));
-    }
-    Ok(())
+    let line = |(number, (_, text)): (u32, &(&str, &str))| {
+        format!("{COMMAND}cluster-lab lesson {number}{COMMAND:#}   {}\n", title(text))
+    };
+    print(&(1..).zip(&LESSONS).map(line).collect::<String>())
 }
 
 /// The first line of a lesson's text.
@@ -106,16 +99,11 @@ fn find(wanted: &str) -> Result<String> {
         return Ok((*text).to_owned());
     }
     let names = LESSONS.map(|(name, _)| name);
-    std::fs::read_to_string(wanted).with_context(|| {
+    text_file::read(wanted.as_ref()).with_context(|| {
         let titles = names.iter().filter_map(|name| name.split_once('-')).map(|(_, title)| title);
         let meant = suggest::did_you_mean(wanted, titles.chain(names));
         format!("there is no lesson {wanted}: expected a number from 1 to {}, or a file{meant}", names.len())
     })
-}
-
-/// Whoever closes our output still wants the lab taken down: that it cannot be written is no error.
-fn say(line: impl Display) {
-    drop(writeln!(anstream::stdout(), "{line}"));
 }
 
 /// Waits for the reader, if there is one.
@@ -130,7 +118,7 @@ impl Reader {
         if !self.waits {
             return Ok(true);
         }
-        say(format_args!("{NOTE}[Enter runs it, q ends the lesson]{NOTE:#}"));
+        tell(format_args!("{NOTE}[Enter runs it, q ends the lesson]{NOTE:#}"));
         let line = self.lines.next_line().await?;
         Ok(line.is_some_and(|line| !line.trim().eq_ignore_ascii_case("q")))
     }
@@ -139,10 +127,10 @@ impl Reader {
 async fn go_through(text: &Text, shell: &mut Shell, reader: &mut Reader) -> Result<()> {
     for part in &text.parts {
         match part {
-            Part::Title(title) => say(format_args!("{TITLE}{title}{TITLE:#}")),
-            Part::Prose(prose) => say(prose),
+            Part::Title(title) => tell(format_args!("{TITLE}{title}{TITLE:#}")),
+            Part::Prose(prose) => tell(prose),
             Part::Step(step) => {
-                say(format_args!("{COMMAND}$ {}{COMMAND:#}", step.command.replace('\n', "\n> ")));
+                tell(format_args!("{COMMAND}$ {}{COMMAND:#}", step.command.replace('\n', "\n> ")));
                 if !reader.goes_on().await? {
                     return Ok(());
                 }
@@ -156,13 +144,13 @@ async fn go_through(text: &Text, shell: &mut Shell, reader: &mut Reader) -> Resu
 /// One step. A reader may have tried something else meanwhile, and is told that things differ.
 async fn take(step: &Step, shell: &mut Shell, lenient: bool) -> Result<()> {
     let printed = shell.run(step).await?;
-    printed.iter().for_each(say);
+    printed.iter().for_each(tell);
     if step.expects(&printed) {
         return Ok(());
     }
     let expected = step.expected.join("\n");
     ensure!(lenient, "'{}' printed something else than the lesson says, which is:\n{expected}", step.command);
-    say(format_args!("{NOTE}The lesson expected something else here:{NOTE:#}\n{expected}"));
+    tell(format_args!("{NOTE}The lesson expected something else here:{NOTE:#}\n{expected}"));
     Ok(())
 }
 

@@ -41,6 +41,22 @@ pub enum ReportKind {
     Config,
 }
 
+impl ReportKind {
+    /// Whether there is such a variant of it.
+    ///
+    /// # Errors
+    /// What the variant is for.
+    pub fn has(self, variant: Option<Variant>) -> Result<(), String> {
+        match (self, variant) {
+            (_, None)
+            | (ReportKind::Vdpt | ReportKind::Vcrt, Some(Variant::Detail))
+            | (ReportKind::Vipadyn, Some(Variant::Dvipa | Variant::Viparoute)) => Ok(()),
+            (_, Some(Variant::Detail)) => Err("DETAIL is for VDPT and VCRT".into()),
+            (_, Some(Variant::Dvipa | Variant::Viparoute)) => Err("DVIPA and VIPAROUTE are for VIPADYN".into()),
+        }
+    }
+}
+
 /// A report. Its JSON form is the content of the variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -52,6 +53,8 @@ impl Holder {
     }
 
     fn spawn(command: &mut Command, plan: &Plan) -> Result<Holder> {
+        // Ctrl-C is for the lab, which ends this one too.
+        command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("the network's process cannot be started")?;
         let mut input = child.stdin.take().ok_or_else(|| anyhow!("no pipe"))?;

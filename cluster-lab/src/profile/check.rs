@@ -3,17 +3,23 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use vipa::Timing;
 use vipa::definitions::{Definitions, Targets};
 use vipa::messages::ALREADY_HOME;
 use vipa::statements::{Places, Position, StatementError};
 
 use super::load::{Placed, Source, offset};
-use super::{Image, Network, ProfileError, TimingOverrides};
+use super::{App, AppKind, Image, Network, ProfileError, TimingOverrides};
 use crate::workload::Plan;
 
+/// Images of a cluster; z/OS has 32 systems in a sysplex.
+const MOST_IMAGES: usize = 64;
+/// Longest interval, in milliseconds: an hour.
+const LONGEST: u64 = 3_600_000;
+
 pub(super) fn check(source: &mut Source<'_>, network: &Network, images: &[Placed]) {
-    if images.is_empty() {
-        source.error((1, 1), "the cluster has no image");
+    if !(1..=MOST_IMAGES).contains(&images.len()) {
+        source.error((1, 1), format!("the cluster has {} images: expected 1 to {MOST_IMAGES}", images.len()));
     }
     names_and_addresses(source, network, images);
     dvipas(source, network, images);
@@ -34,10 +40,28 @@ pub(super) fn workload(source: &mut Source<'_>, plan: &Plan, images: &[Placed]) 
     }
 }
 
-/// Nothing can be measured in no time.
+/// Nothing is done in no time, and nobody waits for a day.
 pub(super) fn timing(source: &mut Source<'_>, timing: &TimingOverrides) {
-    if timing.measure.is_some_and(|millis| millis < 10) {
-        source.error((1, 1), "timing, measure: expected at least 10 milliseconds");
+    let TimingOverrides { heartbeat, silence, discovery, rebuild_wait, grace, measure } = *timing;
+    for (name, millis, least) in [
+        ("heartbeat", heartbeat, 1),
+        ("silence", silence, 1),
+        ("discovery", discovery, 0),
+        ("rebuild_wait", rebuild_wait, 0),
+        ("grace", grace, 0),
+        ("measure", measure, 10),
+    ] {
+        if millis.is_some_and(|millis| !(least..=LONGEST).contains(&millis)) {
+            source.error((1, 1), format!("timing, {name}: expected {least} to {LONGEST} milliseconds"));
+        }
+    }
+    let Timing { heartbeat, silence, .. } = timing.apply();
+    if silence <= heartbeat {
+        let (silence, heartbeat) = (silence.as_millis(), heartbeat.as_millis());
+        source.error(
+            (1, 1),
+            format!("timing: silence of {silence} ms is over before the next heartbeat, after {heartbeat} ms: expected a longer one"),
+        );
     }
 }
 
@@ -47,6 +71,10 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
     if !network.contains(network.client) {
         let at = source.find(&network.client.to_string(), 0);
         source.error(at, format!("client {} is outside {}/{}", network.client, network.subnet, network.prefix));
+    }
+    if network.is_an_end(network.client) || no_host(network.client).is_some() {
+        let at = source.find(&network.client.to_string(), 0);
+        source.error(at, format!("client {} is no address of a host", network.client));
     }
     for Placed { image, .. } in images {
         let at = source.find(&image.name, 0);
@@ -60,9 +88,16 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
         }
         names.push(&image.name);
         for address in [Some(image.xcf), image.link].into_iter().flatten() {
+            if let Some(what) = no_host(address) {
+                source.error(at, format!("{address} of image {} is {what}: expected one of a host", image.name));
+            }
             if let Some(other) = taken.insert(address, &image.name) {
                 source.error(at, format!("{address} of image {} is {other}'s already", image.name));
             }
+        }
+        if let Some(link) = image.link.filter(|link| network.is_an_end(*link)) {
+            source
+                .error(at, format!("link {link} of image {} is the first or last address of the network", image.name));
         }
         if let Some(link) = image.link.filter(|link| !network.contains(*link)) {
             let (subnet, prefix) = (network.subnet, network.prefix);
@@ -71,13 +106,62 @@ fn names_and_addresses(source: &mut Source<'_>, network: &Network, images: &[Pla
                 format!("link {link} of image {} is outside the client network {subnet}/{prefix}", image.name),
             );
         }
-        let mut apps: Vec<&str> = Vec::new();
-        for app in &image.apps {
-            if apps.iter().any(|known| known.eq_ignore_ascii_case(&app.name)) {
-                source.error(at, format!("two applications of image {} are called {}", image.name, app.name));
-            }
-            apps.push(&app.name);
+        applications(source, image);
+    }
+}
+
+/// What an address is that no host can have.
+fn no_host(address: IpAddr) -> Option<&'static str> {
+    match address {
+        address if address.is_unspecified() => Some("the address of nobody"),
+        address if address.is_loopback() => Some("a loopback address"),
+        address if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(address) if address.is_broadcast() => Some("the broadcast address"),
+        _ => None,
+    }
+}
+
+fn applications(source: &mut Source<'_>, image: &Image) {
+    let mut names: Vec<&str> = Vec::new();
+    for App { name, kind, .. } in &image.apps {
+        let at = source.find_behind(&image.name, name);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"$#@-_.".contains(&byte);
+        if name.is_empty() || name.len() > 15 || !name.bytes().all(fits) {
+            source.error(
+                at,
+                format!("application name '{}': expected 1 to 15 letters and digits", name.escape_default()),
+            );
         }
+        if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            source.error(at, format!("two applications of image {} are called {name}", image.name));
+        }
+        names.push(name);
+        if let AppKind::relay { to, .. } = kind
+            && !leads_somewhere(to)
+        {
+            let at = source.find_behind(name, to);
+            source.error(at, format!("'{to}' is no place to relay to: expected ADDRESS:PORT, or unix: and a path"));
+        }
+    }
+    // As they listen by PORT statements: of two at one place the second would find it taken.
+    let started: Vec<App> = image.listening_apps().into_iter().filter(|app| app.start).collect();
+    for (index, app) in started.iter().enumerate() {
+        let same = |other: &&App| (other.bind, other.port) == (app.bind, app.port);
+        if let Some(other) = started[..index].iter().find(same) {
+            let at = source.find_behind(&image.name, &app.name);
+            let (name, port) = (&app.name, app.port);
+            source.error(at, format!("{name} and {} of image {} both listen on port {port} of one address: expected different ports, or 'start: false'", other.name, image.name));
+        }
+    }
+}
+
+/// Whether that is `HOST:PORT`, or `unix:` and a path.
+fn leads_somewhere(target: &str) -> bool {
+    match target.strip_prefix("unix:") {
+        Some(path) => !path.is_empty(),
+        None => target
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)),
     }
 }
 
@@ -101,6 +185,9 @@ pub(super) fn block(
         if address.is_ipv4() != network.subnet.is_ipv4() {
             let subnet = network.subnet;
             error(at, format!("{address} is of another IP version than the client network {subnet}"));
+        }
+        if let Some(what) = no_host(address) {
+            error(at, format!("{address} is {what}: expected one of a host"));
         }
         let has = |other: &&Image| other.xcf == address || other.link == Some(address);
         if images.iter().any(has) || network.client == address {

@@ -8,6 +8,7 @@ use vipa::statements::{self, Places};
 use crate::key::ClusterKey;
 use crate::suggest;
 use crate::tcpip::{self, Settings};
+use crate::text_file;
 
 use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, lint, raw};
 
@@ -40,7 +41,7 @@ pub fn load(name: &str) -> Result<Cluster, ProfileErrors> {
 pub fn examine(name: &str) -> Result<(Cluster, Vec<ProfileError>), ProfileErrors> {
     let path = Path::new(name);
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
-    let text = match (built_in, std::fs::read_to_string(path)) {
+    let text = match (built_in, text_file::read(path)) {
         (_, Ok(text)) => text,
         (Some((_, text)), Err(_)) => (*text).to_owned(),
         (None, Err(error)) => {
@@ -137,8 +138,12 @@ fn read_with_warnings(file: &str, text: &str, folder: &Path) -> Result<(Cluster,
             return Err(ProfileErrors(source.errors));
         }
     };
-    let mut names = std::collections::BTreeMap::new();
+    let mut names = std::collections::BTreeMap::<String, IpAddr>::new();
     for (name, value) in &raw.names {
+        if names.keys().any(|known| known.eq_ignore_ascii_case(name)) {
+            let at = source.find_last(name);
+            source.error(at, format!("'{name}' is among 'names' twice: expected one address for it"));
+        }
         match value.parse::<IpAddr>() {
             Ok(address) => drop(names.insert(name.clone(), address)),
             Err(_) => {
@@ -308,7 +313,7 @@ fn block(
         }
         (None, Some(name)) => {
             let path = folder.join(name);
-            match std::fs::read_to_string(&path) {
+            match text_file::read(&path) {
                 Ok(text) => Some((path.display().to_string(), (1, 1), Some(text))),
                 Err(error) => {
                     let at = source.find(name, 0);

@@ -85,6 +85,14 @@ impl Network {
         })
     }
 
+    /// Whether `address` stands for the network itself or for all hosts on it, as the first and the last one of
+    /// IPv4 do.
+    pub(crate) fn is_an_end(&self, address: IpAddr) -> bool {
+        let (IpAddr::V4(first), IpAddr::V4(address)) = (self.subnet, address) else { return false };
+        let hosts = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        address == first || address.to_bits() == first.to_bits() | hosts
+    }
+
     /// Whether `address` is on it.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.subnet.is_ipv4() && Network::first_of(address, self.prefix) == Some(self.subnet)

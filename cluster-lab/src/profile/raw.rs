@@ -1,8 +1,9 @@
 //! A profile as it is written, before names are resolved and anything is checked.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{AppKind, TimingOverrides};
 
@@ -11,8 +12,9 @@ use super::{AppKind, TimingOverrides};
 pub(super) struct Cluster {
     pub name: String,
     pub network: Network,
-    #[serde(default)]
-    pub names: BTreeMap<String, String>,
+    /// In the order in which they stand, so that one that stands twice is seen.
+    #[serde(default, deserialize_with = "pairs")]
+    pub names: Vec<(String, String)>,
     pub images: Vec<Image>,
     #[serde(default)]
     pub timing: TimingOverrides,
@@ -76,4 +78,27 @@ pub(super) struct App {
     /// Whether it starts with the image.
     #[serde(default = "yes")]
     pub start: bool,
+}
+
+/// A map as pairs.
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("names and their addresses, as {\"DVA\": \"203.0.113.1\"}")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+
+    deserializer.deserialize_map(Pairs)
 }

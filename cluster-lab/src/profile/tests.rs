@@ -78,6 +78,36 @@ fn contradictions_between_images_are_found() {
     assert!(unknown[0].message.contains("xfc") && unknown[0].at.0 > 1, "{unknown:?}");
 }
 
+/// What cannot be, and what would be found out only by a lab that runs.
+#[test]
+fn what_no_lab_could_do_is_refused() {
+    expect("\"DVB1\": \"203.0.113.65\"", "\"dva1\": \"203.0.113.65\"", "dva1", "among 'names' twice");
+    let app = "(name: \"APPA\", kind: http, bind: \"DVA1\", port: 60)";
+    let another = |more: &str| format!("{app}, {more}");
+    let twice = another("(name: \"TWO\", kind: echo, bind: \"DVA1\", port: 60)");
+    expect(app, &twice, "TWO", "both listen on port 60");
+    let stands_by = another("(name: \"TWO\", kind: echo, bind: \"DVA1\", port: 60, start: false)");
+    warnings(&BUILT_IN[0].1.replacen(app, &stands_by, 1));
+    let odd = another("(name: \"A B\", kind: echo, bind: \"DVA1\", port: 61)");
+    expect(app, &odd, "A B", "1 to 15 letters and digits");
+    let nowhere = another("(name: \"OUT\", kind: relay(to: \"nowhere\"), bind: \"DVA1\", port: 61)");
+    expect(app, &nowhere, "nowhere", "expected ADDRESS:PORT");
+    for (timing, reason) in [
+        ("heartbeat: 0", "heartbeat: expected 1 to"),
+        ("grace: 18446744073709551615", "grace: expected 0 to"),
+        ("measure: 1", "measure: expected 10 to"),
+        ("silence: 50", "over before the next heartbeat"),
+    ] {
+        let errors = wrong(|text| text.replacen("names:", &format!("timing: ({timing}), names:"), 1));
+        assert!(errors.iter().any(|error| error.message.contains(reason)), "{timing}: {errors:?}");
+    }
+    let crowd = wrong(|text| {
+        let more = (0..60).map(|n| format!("(name: \"M{n}\", xcf: \"192.0.2.{}\"),", n + 100)).collect::<String>();
+        text.replacen("images: [", &format!("images: [{more}"), 1)
+    });
+    assert!(crowd[0].message.contains("65 images: expected 1 to 64"), "{crowd:?}");
+}
+
 #[test]
 fn equal_ranks_are_refused() {
     let errors = wrong(|text| {

@@ -22,7 +22,8 @@ mod steps;
 mod world;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +34,7 @@ use clap::Args;
 use serde::Serialize;
 use vipa::Guard;
 
+use crate::output;
 use crate::progress::Progress;
 use plan::Plan;
 use world::{Coverage, Outcome, run};
@@ -50,8 +52,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(4..=32))]
     images: u8,
     /// Threads; by default as many as there are processors
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
     /// Take one guard of the protocol out, to see that it is missed
     #[arg(long, value_parser = guard)]
     without: Option<Guard>,
@@ -111,7 +113,7 @@ struct Summary {
 pub fn simulate(arguments: &Arguments) -> Result<()> {
     let began = Instant::now();
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.unwrap_or_else(processors).max(1);
+    let jobs = arguments.jobs.map_or_else(processors, usize::from);
     let next = AtomicU64::new(arguments.seeds.start);
     let stop = AtomicBool::new(false);
     // A handful of failures say enough; of a guard that is missed, one.
@@ -142,7 +144,7 @@ pub fn simulate(arguments: &Arguments) -> Result<()> {
     });
     let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     let summary = summarise(arguments, &outcomes, began.elapsed().as_secs_f64());
-    report(arguments, &summary, &outcomes)?;
+    output::print(&report(arguments, &summary, &outcomes)?)?;
     match summary.failures.len() {
         0 => Ok(()),
         count => bail!("{count} of {} seeds failed", summary.seeds),
@@ -196,13 +198,11 @@ fn summarise(arguments: &Arguments, outcomes: &BTreeMap<u64, Outcome>, seconds: 
     Summary { seeds, passed: seeds - failures.len() as u64, seconds, hash, failures, coverage }
 }
 
-fn report(arguments: &Arguments, summary: &Summary, outcomes: &BTreeMap<u64, Outcome>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+fn report(arguments: &Arguments, summary: &Summary, outcomes: &BTreeMap<u64, Outcome>) -> Result<String> {
     if arguments.json {
-        serde_json::to_writer(&mut out, summary)?;
-        writeln!(out)?;
-        return Ok(());
+        return Ok(serde_json::to_string(summary)? + "\n");
     }
+    let mut out = String::new();
     if arguments.trace {
         for line in outcomes.values().flat_map(|outcome| &outcome.trace) {
             writeln!(out, "{line}")?;
@@ -225,7 +225,7 @@ fn report(arguments: &Arguments, summary: &Summary, outcomes: &BTreeMap<u64, Out
     }
     let rate = summary.seeds as f64 / summary.seconds.max(1e-9);
     writeln!(out, "\n{} of {} seeds passed, {rate:.0} seeds/s", summary.passed, summary.seeds)?;
-    Ok(())
+    Ok(out)
 }
 
 /// Leaves steps out, in ever smaller pieces, as long as the run fails in the same way.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot;
 
-use super::{ANSWER_WAIT, Supervisor};
+use super::Supervisor;
+use super::requests::ANSWER_WAIT;
 use crate::control::{Cut, Question, Reply};
 use crate::watch::{Kind, Told};
 
@@ -45,38 +46,33 @@ fn pairs(
     })
 }
 
-type Served = Result<(), (String, oneshot::Sender<Reply>)>;
-
 /// Cuts XCF; the answer follows when the images have done so.
-#[allow(clippy::result_large_err, reason = "the error hands the reply back")]
 pub(super) fn cut(
     supervisor: &mut Supervisor,
     between: &(String, String),
     one_way: bool,
     reply: oneshot::Sender<Reply>,
-) -> Served {
+) {
     match pairs(supervisor, between, one_way) {
-        Err(error) => return Err((error, reply)),
+        Err(error) => drop(reply.send(Reply::Error(error))),
         Ok((pairs, words)) => {
             let mut cuts = supervisor.cuts.clone();
             cuts.0.extend(pairs);
             apply(supervisor, cuts, Told::new(Kind::Cut, format!("XCF is cut {words}")), reply);
         }
     }
-    Ok(())
 }
 
-/// Heals XCF between two images, or everywhere.
-#[allow(clippy::result_large_err, reason = "the error hands the reply back")]
+/// Heals XCF between two images, or everywhere; the answer follows when the images have done so.
 pub(super) fn heal(
     supervisor: &mut Supervisor,
     between: Option<&(String, String)>,
     one_way: bool,
     reply: oneshot::Sender<Reply>,
-) -> Served {
+) {
     let mut cuts = Cuts::default();
     let words = match between.map(|between| pairs(supervisor, between, one_way)) {
-        Some(Err(error)) => return Err((error, reply)),
+        Some(Err(error)) => return drop(reply.send(Reply::Error(error))),
         Some(Ok((pairs, words))) => {
             cuts.0.extend(supervisor.cuts.0.iter().filter(|pair| !pairs.contains(pair)));
             words
@@ -84,7 +80,6 @@ pub(super) fn heal(
         None => "everywhere".into(),
     };
     apply(supervisor, cuts, Told::new(Kind::Healed, format!("XCF is healed {words}")), reply);
-    Ok(())
 }
 
 /// Tells every running image whose part has changed, and answers once they obey.

@@ -138,6 +138,8 @@ impl Supervisor {
         for waiting in std::mem::take(&mut image.waiting) {
             drop(waiting.send(reply.clone()));
         }
+        // It answers nothing any more: nobody is to wait for it.
+        self.questions.retain(|_, (asked, _)| *asked != index);
         let signalled = self.images[index].signalled.take();
         self.tell(Some(index), Told { signalled, ..Told::new(kind, how) });
     }

@@ -3,29 +3,27 @@
 //! It stays on the host's side; its images live in the lab's network namespace. It takes no part
 //! in what the cluster does: a takeover needs no supervisor.
 
+mod clients;
 mod cuts;
 mod lives;
 mod processes;
+mod requests;
 mod status;
 mod watching;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tokio::io::BufReader;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::control::{self, Answer, FromImage, ImageState, Question, Reply, Request, Start, ToImage};
+use crate::control::{Answer, FromImage, ImageState, Reply, Request, Start};
 use crate::key::ClusterKey;
 use crate::network::{self, Holder, Plan};
 use crate::profile::Cluster;
 use crate::state::{Process, Record, StateDir};
-use crate::suggest;
 use crate::watch::{Event, Kind, Sample, Told};
 use crate::web::Token;
 use cuts::Cuts;
@@ -34,8 +32,6 @@ use watching::Watching;
 
 /// Lines of the event log that are kept.
 const LOG_LINES: usize = 10_000;
-/// How long an image may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// How to run a lab.
 #[derive(Clone, Debug)]
@@ -113,7 +109,8 @@ pub struct Supervisor {
     cuts: Cuts,
     /// Every image process there ever was; `None` once it has ended.
     hosts: Vec<Option<Host>>,
-    questions: HashMap<u64, oneshot::Sender<Result<Answer, String>>>,
+    /// By number: which image was asked, and who waits for the answer.
+    questions: HashMap<u64, (usize, oneshot::Sender<Result<Answer, String>>)>,
     next_question: u64,
     log: std::collections::VecDeque<Event>,
     next_event: u64,
@@ -263,7 +260,7 @@ impl Supervisor {
             inputs,
         };
         let listener = UnixListener::bind(supervisor.dir.socket()).context("the lab's socket cannot be made")?;
-        tokio::spawn(accept(listener, supervisor.inputs.clone()));
+        tokio::spawn(clients::accept(listener, supervisor.inputs.clone()));
         supervisor.record()?;
         for index in 0..supervisor.images.len() {
             if let Err(error) = supervisor.start_image(index) {
@@ -339,111 +336,6 @@ impl Supervisor {
         self.happened(at, name.as_deref(), told);
     }
 
-    fn find(&self, name: &str) -> Result<usize, String> {
-        self.images.iter().position(|image| image.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-            let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
-            let meant = suggest::did_you_mean(name, names.iter().copied());
-            format!("there is no image {name}: the lab has {}{meant}", names.join(", "))
-        })
-    }
-
-    fn serve(&mut self, request: Request, reply: oneshot::Sender<Reply>) {
-        if let Err((error, reply)) = self.try_serve(request, reply) {
-            drop(reply.send(Reply::Error(error)));
-        }
-    }
-
-    /// Serves a request now, or has somebody else answer later.
-    #[allow(clippy::result_large_err, reason = "the error hands the reply back")]
-    fn try_serve(
-        &mut self,
-        request: Request,
-        reply: oneshot::Sender<Reply>,
-    ) -> Result<(), (String, oneshot::Sender<Reply>)> {
-        let done = match request {
-            Request::Status => {
-                status::collect(self, reply);
-                return Ok(());
-            }
-            Request::Enter => {
-                let user = self.holder.as_ref().is_some_and(|holder| holder.user);
-                Ok(Reply::Enter { holder: self.holder.as_ref().map(Holder::pid), user })
-            }
-            Request::Cut { between, one_way } => return cuts::cut(self, &between, one_way, reply),
-            Request::Heal { between, one_way } => return cuts::heal(self, between.as_ref(), one_way, reply),
-            Request::Capture { image, path } => self.find(&image).map(|index| {
-                self.capture(index, path);
-                Reply::Done
-            }),
-            Request::Token => Ok(Reply::Token(self.start.token.clone(), self.cluster.web_servers())),
-            Request::Log => Ok(Reply::Log(self.log.iter().cloned().collect(), self.watching.began())),
-            Request::Kill { image, signal } => self.find(&image).and_then(|index| self.kill(index, signal)),
-            Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
-                Ok(index) => {
-                    self.images[index].waiting.push(reply);
-                    return Ok(());
-                }
-                Err(error) => Err(error),
-            },
-            Request::Stop { image } => match self.find(&image).and_then(|index| self.stop(index).map(|()| index)) {
-                Ok(index) => {
-                    self.images[index].waiting.push(reply);
-                    return Ok(());
-                }
-                Err(error) => Err(error),
-            },
-            Request::Ask { image, question } => match self.find(&image).and_then(|index| self.ask(index, question)) {
-                Ok(answer) => {
-                    let (who, lab) = (image.to_uppercase(), crate::name_option(&self.options.name));
-                    tokio::spawn(async move {
-                        let answer = match tokio::time::timeout(ANSWER_WAIT, answer).await {
-                            Ok(Ok(Ok(answer))) => Reply::Answer(answer),
-                            Ok(Ok(Err(error))) => Reply::Error(error),
-                            Ok(Err(_)) => Reply::Error(format!("{who} has just ended")),
-                            Err(_) => Reply::Error(format!(
-                                "{who} does not answer: if a signal stopped it, 'cluster-lab kill{lab} {who} --signal CONT' wakes it"
-                            )),
-                        };
-                        drop(reply.send(answer));
-                    });
-                    return Ok(());
-                }
-                Err(error) => Err(error),
-            },
-            // Handled where they come in.
-            Request::Down | Request::Dial { .. } | Request::Watch => Ok(Reply::Done),
-        };
-        match done {
-            Ok(answer) => drop(reply.send(answer)),
-            Err(error) => return Err((error, reply)),
-        }
-        Ok(())
-    }
-
-    /// The process that `image` lives in, if it runs.
-    fn host_of(&mut self, index: usize) -> Result<&mut Host, String> {
-        let image = &self.images[index];
-        let lab = crate::name_option(&self.options.name);
-        let why = || format!("{} is not running: start it with 'cluster-lab start{lab} {}'", image.name, image.name);
-        let host = image.host.ok_or_else(why)?;
-        self.hosts[host].as_mut().ok_or_else(why)
-    }
-
-    fn ask(&mut self, index: usize, question: Question) -> Result<oneshot::Receiver<Result<Answer, String>>, String> {
-        let changes = question.changes();
-        let (id, image) = (self.next_question, self.images[index].name.clone());
-        self.host_of(index)?.say(ToImage::Ask { id, image, question });
-        self.next_question += 1;
-        if changes {
-            self.look_soon();
-        }
-        let (sender, receiver) = oneshot::channel();
-        // Questions that nobody waits for any more go.
-        self.questions.retain(|_, asker| !asker.is_closed());
-        self.questions.insert(id, sender);
-        Ok(receiver)
-    }
-
     fn heard(&mut self, host: usize, message: FromImage) {
         let of = |supervisor: &Supervisor, image: &str| {
             supervisor.find(image).ok().filter(|index| supervisor.images[*index].host == Some(host))
@@ -472,7 +364,7 @@ impl Supervisor {
                 }
             }
             FromImage::Answer { id, result } => {
-                if let Some(asker) = self.questions.remove(&id) {
+                if let Some((_, asker)) = self.questions.remove(&id) {
                     drop(asker.send(result));
                 }
             }
@@ -504,51 +396,4 @@ fn endpoints(cluster: &Cluster, host: bool) -> Result<HashMap<IpAddr, SocketAddr
         endpoints.insert(image.xcf, endpoint);
     }
     Ok(endpoints)
-}
-
-async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender<Input>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(client(stream, inputs.clone()));
-    }
-}
-
-/// One client: requests and replies in turn.
-async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Result<()> {
-    let mut stream = BufReader::new(stream);
-    while let Some(request) = control::read::<Request>(&mut stream).await? {
-        if let Request::Dial { target } = request {
-            return dial(stream.into_inner(), &target).await;
-        }
-        if let Request::Watch = request {
-            return watching::serve(stream.into_inner(), inputs).await;
-        }
-        let (sender, receiver) = oneshot::channel();
-        inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;
-        let reply = receiver.await?;
-        control::write(stream.get_mut(), &reply).await?;
-    }
-    Ok(())
-}
-
-/// Connects on the host's side, and hands the connection's descriptor over.
-async fn dial(stream: UnixStream, target: &str) -> Result<()> {
-    let connected: std::io::Result<std::os::fd::OwnedFd> = async {
-        match target.strip_prefix("unix:") {
-            Some(path) => Ok(UnixStream::connect(path).await?.into_std()?.into()),
-            None => {
-                let stream = tokio::net::TcpStream::connect(target).await?;
-                stream.set_nodelay(true)?;
-                Ok(stream.into_std()?.into())
-            }
-        }
-    }
-    .await;
-    match connected {
-        Ok(descriptor) => crate::dial::hand_over(&stream, descriptor.as_fd()).await?,
-        Err(error) => {
-            let mut stream = stream;
-            control::write(&mut stream, &Reply::Error(error.to_string())).await?;
-        }
-    }
-    Ok(())
 }

@@ -34,6 +34,8 @@ impl Host {
                 command.arg("--user");
             }
         }
+        // Ctrl-C is for the lab, which ends its images itself.
+        command.process_group(0);
         // The control channel is its standard input.
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(other))).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().context("an image's process cannot be started")?;

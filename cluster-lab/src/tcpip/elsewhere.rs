@@ -5,7 +5,7 @@ use vipa::statements::matches;
 const LINKS: &str = "a profile gives an image its addresses by 'link' and 'xcf'; DVIPAs come to HOME by themselves";
 
 /// Statements.
-const REFUSED: [(&str, &str); 10] = [
+pub(super) const REFUSED: [(&str, &str); 10] = [
     ("DEVICE", LINKS),
     ("LINK", LINKS),
     ("HOME", LINKS),
@@ -19,7 +19,7 @@ const REFUSED: [(&str, &str); 10] = [
 ];
 
 /// Parameters of statements that are known.
-const PARAMETERS: [(&str, &str, &str); 26] = [
+pub(super) const PARAMETERS: [(&str, &str, &str); 26] = [
     ("IPCONFIG", "DYNAMICXCF", "'xcf' of an image in the profile is its address on XCF"),
     ("IPCONFIG", "NODYNAMICXCF", "an image without XCF would be in no cluster"),
     ("IPCONFIG", "NOSYSPLEXROUTING", "stacks always tell each other how loaded they are"),

@@ -66,6 +66,22 @@ fn mistakes_are_found_where_they_are() {
     }
 }
 
+/// Every word of z/OS that is not for here is refused with its own reason, where it stands.
+#[test]
+fn what_is_not_for_here_is_refused_with_its_reason() {
+    let parameters = elsewhere::PARAMETERS.iter().map(|(statement, word, why)| {
+        let before = if *statement == "PORT" { "PORT 80 TCP WEB" } else { statement };
+        (format!("{before} {word}"), why)
+    });
+    let statements = elsewhere::REFUSED.iter().map(|(word, why)| ((*word).to_owned(), why));
+    for (text, why) in statements.chain(parameters) {
+        let errors = parse(&text, &Settings::default()).unwrap_err();
+        let column = text.rfind(' ').map_or(1, |at| at + 2) as u32;
+        assert_eq!((errors[0].at.line, errors[0].at.column), (1, column), "{text}: {errors:?}");
+        assert!(errors[0].message.contains(why), "{text}: {errors:?}");
+    }
+}
+
 /// A profile holds both kinds of statements; errors in either stand where they stand.
 #[test]
 fn profiles_are_split_in_place() {

@@ -8,9 +8,10 @@ use super::cluster::{BACKUP, ROUTER, Shape};
 use super::held::takeover;
 use super::images::settled;
 use super::report::DvipaRow;
-use super::{Interruption, with_lab};
+use super::with_lab;
 use crate::control::Request;
 use crate::demo::prober::Prober;
+use crate::interruption::Interruption;
 use crate::probe::Order;
 
 /// Two targets beside the router and its backup.

@@ -8,10 +8,11 @@ use super::cluster::{ROUTER, Shape};
 use super::memory::Memory;
 use super::report::ImageRow;
 use super::traffic::{Rate, Traffic, during};
-use super::{Interruption, with_lab};
+use super::with_lab;
 use crate::control::ImageState;
 use crate::demo::lab::Lab;
 use crate::demo::prober::Prober;
+use crate::interruption::Interruption;
 use crate::probe::Order;
 
 /// After something has happened, until it is over for sure.

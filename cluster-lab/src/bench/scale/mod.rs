@@ -14,8 +14,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Interruption;
 use crate::demo::lab::Lab;
+use crate::interruption::Interruption;
+use crate::output::print;
 use crate::profile::Cluster;
 use crate::progress::Progress;
 use report::Report;
@@ -77,11 +78,11 @@ pub(super) async fn scale(
     let held = held::measure(name, sizes.held, sizes.watched, &progress, interruption).await?;
     report.held = Some(held);
     drop(progress);
+    if json != Some(Path::new("-")) {
+        print(&table::table(&report))?;
+    }
     if let Some(file) = json {
         super::report::write_json(&report, file)?;
-    }
-    if json != Some(Path::new("-")) {
-        print!("{}", table::table(&report));
     }
     Ok(())
 }

@@ -16,18 +16,10 @@ pub struct Text<'a> {
 }
 
 impl Report {
-    /// The report as text, at length where z/OS has DETAIL for it.
-    ///
-    /// # Errors
-    /// If the report has no such variant.
-    pub fn text(&self, variant: Option<Variant>) -> Result<Text<'_>, String> {
-        match (self, variant) {
-            (_, None)
-            | (Report::Vdpt { .. } | Report::Vcrt { .. }, Some(Variant::Detail))
-            | (Report::Vipadyn { .. }, Some(Variant::Dvipa | Variant::Viparoute)) => Ok(Text { report: self, variant }),
-            (_, Some(Variant::Detail)) => Err("DETAIL is for VDPT and VCRT".into()),
-            (_, Some(Variant::Dvipa | Variant::Viparoute)) => Err("DVIPA and VIPAROUTE are for VIPADYN".into()),
-        }
+    /// The report as text, at length where z/OS has DETAIL for it. A variant that it
+    /// [has](crate::netstat::ReportKind::has) not makes no difference.
+    pub fn text(&self, variant: Option<Variant>) -> Text<'_> {
+        Text { report: self, variant }
     }
 }
 

@@ -38,7 +38,7 @@ fn vdpt_is_laid_out_as_on_zos() {
 #[test]
 fn vdpt_detail_is_laid_out_as_on_zos() {
     let report = Report::Vdpt { destinations: vec![destination()] };
-    let text = report.text(Some(Variant::Detail)).unwrap().to_string();
+    let text = report.text(Some(Variant::Detail)).to_string();
     assert_eq!(
         lines(&text)[1..],
         [
@@ -53,7 +53,7 @@ fn vdpt_detail_is_laid_out_as_on_zos() {
             "    QosPlcAct: *DEFAULT*   W/Q: 01",
         ]
     );
-    assert!(report.text(Some(Variant::Dvipa)).is_err());
+    assert!(ReportKind::Vdpt.has(Some(Variant::Dvipa)).is_err());
 }
 
 /// VCRT and VCRT DETAIL.
@@ -69,7 +69,7 @@ fn vcrt_is_laid_out_as_on_zos() {
     let text = report.to_string();
     assert_eq!(lines(&text)[1].trim_end(), "Dest IPaddr     DPort Src IPaddr      SPort DestXCF Addr");
     assert_eq!(lines(&text)[3], "201.2.10.11     00021 201.1.10.85     01027 201.1.10.10");
-    let text = report.text(Some(Variant::Detail)).unwrap().to_string();
+    let text = report.text(Some(Variant::Detail)).to_string();
     assert_eq!(
         lines(&text)[1..5],
         [
@@ -169,7 +169,7 @@ fn vipadyn_tells_when_a_dvipa_was_activated() {
             "    ActTime: 07/30/2012 20:05:42",
         ]
     );
-    assert_eq!(report.text(Some(Variant::Viparoute)).unwrap().to_string(), "VIPA Route:\n");
+    assert_eq!(report.text(Some(Variant::Viparoute)).to_string(), "VIPA Route:\n");
 }
 
 /// CONN, ROUTE and HOME.

@@ -1,0 +1,90 @@
+//! The clients of the lab's socket: commands, watchers, and images that dial for `relay`.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use tokio::io::BufReader;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Input, watching};
+use crate::control::{self, Reply, Request};
+
+/// Clients that are served at a time; others wait.
+const CLIENTS: usize = 256;
+/// Between two tries to take a client who could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes clients until the lab ends.
+pub(super) async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender<Input>) {
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    // It is never closed.
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let inputs = inputs.clone();
+                tokio::spawn(async move {
+                    // Who goes in the middle of something is missed by nobody.
+                    drop(client(stream, inputs).await);
+                    drop(place);
+                });
+            }
+            // Descriptors are short, perhaps: who waits is served when some are free again.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// One client: requests and replies in turn.
+async fn client(stream: UnixStream, inputs: mpsc::UnboundedSender<Input>) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let request = match control::read::<Request>(&mut stream).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                // A client of another version, most likely.
+                let why = format!(
+                    "the lab, which is of version {}, does not understand that: {error}",
+                    env!("CARGO_PKG_VERSION")
+                );
+                return Ok(control::write(stream.get_mut(), &Reply::Error(why)).await?);
+            }
+        };
+        if let Request::Dial { target } = request {
+            return dial(stream.into_inner(), &target).await;
+        }
+        if let Request::Watch = request {
+            return watching::serve(stream.into_inner(), inputs).await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;
+        let reply = receiver.await?;
+        control::write(stream.get_mut(), &reply).await?;
+    }
+}
+
+/// Connects on the host's side, and hands the connection's descriptor over.
+async fn dial(stream: UnixStream, target: &str) -> Result<()> {
+    let connected: std::io::Result<std::os::fd::OwnedFd> = async {
+        match target.strip_prefix("unix:") {
+            Some(path) => Ok(UnixStream::connect(path).await?.into_std()?.into()),
+            None => {
+                let stream = tokio::net::TcpStream::connect(target).await?;
+                stream.set_nodelay(true)?;
+                Ok(stream.into_std()?.into())
+            }
+        }
+    }
+    .await;
+    match connected {
+        Ok(descriptor) => crate::dial::hand_over(&stream, descriptor.as_fd()).await?,
+        Err(error) => {
+            let mut stream = stream;
+            control::write(&mut stream, &Reply::Error(error.to_string())).await?;
+        }
+    }
+    Ok(())
+}
