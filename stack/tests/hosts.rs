@@ -358,6 +358,21 @@ fn settings_change_at_run_time() {
     assert_eq!(answers(&mut stack, &packet(v4(1), v4(77), 200, b"on")).len(), 1, "it forwards");
 }
 
+/// What the stack itself sends begins with the hop limit of its settings, whatever the protocol.
+#[test]
+fn the_hop_limit_is_that_of_the_settings() {
+    for (here, there) in [(v4(1), v4(2)), (v6(1), v6(2))] {
+        let mut stack = host(2, Config::default());
+        stack.configure(Config { hop_limit: 5, ..stack.config().clone() });
+        let mut sent = answers(&mut stack, &echo_request(here, there, b"ping"));
+        sent.extend(answers(&mut stack, &udp((here, 1), (there, 9), b"refused")));
+        stack.tcp_connect(NOW, None, SocketAddr::new(here, 80)).unwrap();
+        sent.extend(sent_by(&mut stack));
+        let limits: Vec<_> = sent.iter().map(|packet| Datagram::parse(packet.bytes()).unwrap().hop_limit).collect();
+        assert_eq!(limits, [5; 3]);
+    }
+}
+
 /// RFC 1812, section 5.2.4.3: of two routes to one network the lower metric wins, until it goes.
 #[test]
 fn metrics_choose_among_equal_routes() {
@@ -396,8 +411,8 @@ fn forged_errors_change_nothing() {
             assert!(answers(&mut client, &forged).is_empty());
             assert_eq!(client.tcp().connections().count(), 1, "{what}");
         }
-        // And one that is true.
-        client.receive(NOW, LINK, Packet::copy_of(&forge(&|_| {})));
+        // And one that is true, though it quotes no more than must be (RFC 792): eight bytes of TCP.
+        client.receive(NOW, LINK, Packet::copy_of(&forge(&|quoted| quoted.truncate(transport + 8))));
         client.tcp_close(NOW, connection);
         assert_eq!(client.tcp().connections().count(), 0);
         assert_eq!(client.next_deadline(), None);

@@ -92,3 +92,12 @@ fn hystart_leaves_slow_start_when_the_rtt_grows() {
     }
     assert!(!congestion.in_slow_start());
 }
+
+/// A window that a loss made small is not less than a segment that has grown since: nothing could go.
+#[test]
+fn a_window_holds_a_grown_segment() {
+    let mut congestion = Congestion::new(CongestionControl::NewReno, MSS, 10);
+    congestion.set_window(2 * MSS);
+    congestion.set_mss(9 * MSS, false);
+    assert_eq!(congestion.window(), 9 * MSS);
+}
