@@ -10,7 +10,7 @@ use vipa::{CandidateView, Decided, Explanation, Standby, Story, Why};
 /// A connection, with stacks by the names of their images.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainedConnection {
-    /// The image that routes it.
+    /// The image that has decided about it or routes it.
     pub router: String,
     /// DVIPA and port.
     pub server: SocketAddr,
@@ -20,7 +20,7 @@ pub struct ExplainedConnection {
     pub target: String,
     /// The router has it in its CRT.
     pub exists: bool,
-    /// What decided: `method`, `timed affinity`, `owner`, or `reported` or `forgotten` where nobody knows.
+    /// What decided: `method`, `optlocal`, `timed affinity`, `owner`, or `reported` or `forgotten` where nobody knows.
     pub why: String,
     /// DISTMETHOD at that time, where it is known.
     pub method: Option<String>,
@@ -59,7 +59,8 @@ impl ExplainedConnection {
         let (why, decided) = match story {
             Story::Decided(decided) => {
                 let why = match decided.why {
-                    Why::Method => "method",
+                    Why::Method | Why::Favoured(_) => "method",
+                    Why::OptLocal => "optlocal",
                     Why::Affinity => "timed affinity",
                     Why::Owner => "owner",
                 };
@@ -103,6 +104,13 @@ fn reason(router: &str, story: &Story, target: IpAddr, name: &dyn Fn(IpAddr) -> 
             Why::Owner => format!("{image} routes the DVIPA, and the port is its own: it is not distributed"),
             Why::Affinity => format!("the client has had connections with {image}, and its TIMEDAFFINITY is not over"),
             Why::Method => by_method(decided, target, &image),
+            Why::OptLocal => {
+                format!("OPTLOCAL: the client is on {image}, whose own server copes: the routing stack was not asked")
+            }
+            Why::Favoured(times) => format!(
+                "{}; OPTLOCAL counts its weight {times} times, as the client is there",
+                by_method(decided, target, &image)
+            ),
         },
         Story::Reported => {
             format!("{image} or the router before has reported it to {router}, which did not decide about it")
@@ -201,6 +209,8 @@ mod tests {
             (decided(DistMethod::HotStandby, Why::Method, 255), "MVS2 is the preferred target"),
             (decided(DistMethod::HotStandby, Why::Method, 9), "a backup of rank 9, is in use"),
             (decided(DistMethod::BaseWlm, Why::Affinity, 0), "TIMEDAFFINITY is not over"),
+            (decided(DistMethod::BaseWlm, Why::OptLocal, 0), "the client is on MVS2, whose own server copes"),
+            (decided(DistMethod::BaseWlm, Why::Favoured(4), 0), "OPTLOCAL counts its weight 4 times"),
             (explained(Story::Reported).to_string(), "has reported it to MVS1"),
             (explained(Story::Forgotten(1024)).to_string(), "1024 others since"),
         ] {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::packet::Offload;
+use crate::packet::{Offload, Packet};
 
 /// A link of this stack, as its driver numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,6 +51,17 @@ impl Transmit<'_> {
     /// Length of the whole packet.
     pub fn len(&self) -> usize {
         self.header.len() + self.payload.iter().map(|slice| slice.len()).sum::<usize>()
+    }
+
+    /// Makes it the content of `packet`, which has room for it if it is a full-size one.
+    pub fn copy_into(&self, packet: &mut Packet) {
+        let mut len = 0;
+        for part in core::iter::once(&self.header).chain(self.payload) {
+            packet.room(0)[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        }
+        packet.filled(len);
+        packet.offload = self.offload;
     }
 
     /// Whether it has no byte at all; no stack sends such a packet.

@@ -17,7 +17,7 @@
 //! | Multicast listening (IGMP, MLD) | none | no application of the product joins a group |
 //! | Routes by longest prefix and metric | [`route`] | a walk: a stack has a handful |
 //! | Forwarding (RFC 1812): TTL, ICMP, fragments, super-segments judged by their pieces | [`Stack::receive`] | off unless [`Config::forward`] is set; no source routes, no multicast routing |
-//! | Martian sources, land attack (RFC 1812, 5.3.7), offload facts that lie | [`Stack::receive`] | a DVIPA of the home list may be a source: it may be another stack's a moment later |
+//! | Martian sources, land attack (RFC 1812, 5.3.7), offload facts that lie | [`Stack::receive`] | a DVIPA of the home list may be a source: it may be another stack's a moment later; TCP to a DVIPA may come from an own address: it has been to the routing stack |
 //! | UDP (RFC 768), checksum demanded over IPv6 | [`udp`] | ICMP errors are not told to UDP sockets |
 //! | Raw sockets, ICMP and ICMPv6 among their protocols | [`raw`] | the IP header is the stack's own |
 //! | Packet capture (pcapng) | `cluster-lab capture` | where packets enter and leave an image; the stack itself keeps no copies |

@@ -12,6 +12,8 @@ use crate::wire::DataHeader;
 pub enum Origin {
     /// The network link.
     Network,
+    /// This stack itself: an application here is the client.
+    Stack,
     /// XCF, inbound.
     Xcf {
         /// XCF address of the sender.

@@ -7,6 +7,8 @@
 //! | WEIGHTEDACTIVE | the fewest active connections by WEIGHT x TSR x health x (1 - abnormal / 1000) |
 //! | HOTSTANDBY | the target that is active, until it fails |
 //!
+//! OPTLOCAL 2 to 16 multiplies the weight of one target for the clients on its own image ([`Favour`]).
+//!
 //! A target that is not responsive (TSR 0) or has weight 0 gets nothing while another can be had. So that it
 //! shows whether it answers again, now and then one connection goes to one that is not responsive.
 
@@ -65,6 +67,13 @@ pub(crate) struct Offer {
     pub abnormal: u16,
     /// 0 to 100.
     pub health: u8,
+}
+
+/// Whose weight counts several times for one connection (OPTLOCAL 2 to 16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Favour {
+    pub stack: StackId,
+    pub times: u8,
 }
 
 impl Offer {
@@ -230,6 +239,7 @@ impl Port {
         &mut self,
         policy: Policy,
         list: ListId,
+        favour: Option<Favour>,
         offer: impl Fn(StackId) -> Option<Offer>,
         reachable: impl Fn(StackId) -> bool,
     ) -> Option<StackId> {
@@ -238,8 +248,11 @@ impl Port {
             Some(place) => place,
             None => match policy {
                 Policy::InTurn => self.next(reachable),
-                Policy::Share => self.least(reachable).inspect(|place| self.advance(*place)),
-                Policy::Load => self.least(reachable),
+                Policy::Share => self.least(reachable).inspect(|place| self.advance(*place, favour)),
+                Policy::Load => match favour {
+                    None => self.least(reachable),
+                    Some(favour) => self.least_favouring(favour, reachable),
+                },
                 Policy::Standby(how) => {
                     let place = self.standby(how, &self.ratings, reachable);
                     self.standby = place.map(|place| self.rows[place].0);
@@ -286,9 +299,12 @@ impl Port {
         self.weighed = Some((list, policy));
     }
 
-    /// Its turn has come; the next is as much later as its share is smaller.
-    fn advance(&mut self, place: usize) {
-        let strength = u64::from(self.ratings[place].strength);
+    /// Its turn has come; the next is as much later as its share is smaller. That of a favoured one comes so
+    /// many times sooner, whoever the next client is.
+    fn advance(&mut self, place: usize, favour: Option<Favour>) {
+        let favour = favour.filter(|favour| favour.stack == self.rows[place].0);
+        let times = favour.map_or(1, |favour| u64::from(favour.times.max(1)));
+        let strength = u64::from(self.ratings[place].strength) * times;
         if strength > 0 && self.loads[place] < IDLE {
             self.loads[place] += ROUND / strength;
             if self.loads[place] > MOST {
@@ -341,6 +357,18 @@ impl Port {
         let usable = |place: &usize| self.loads[*place] != OUT && reachable(self.rows[*place].0);
         // Of equals it takes the first.
         self.in_turn().filter(usable).min_by_key(|place| self.loads[*place])
+    }
+
+    /// The same, with the load of one divided by what multiplies its weight.
+    fn least_favouring(&mut self, favour: Favour, reachable: impl Fn(StackId) -> bool) -> Option<usize> {
+        let Some(place) = self.place(favour.stack).ok().filter(|place| self.loads[*place] < IDLE) else {
+            return self.least(reachable);
+        };
+        let load = self.loads[place];
+        self.loads[place] = load / u64::from(favour.times.max(1));
+        let least = self.least(reachable);
+        self.loads[place] = load;
+        least
     }
 
     /// HOTSTANDBY: the one in use, if it still takes something; with AUTOSWITCHBACK the preferred one before it.

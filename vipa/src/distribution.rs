@@ -3,7 +3,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::choice::{Offer, Policy, Port, Rating, Row};
+use crate::choice::{Favour, Offer, Policy, Port, Rating, Row};
 use crate::membership::StackId;
 use crate::ownership::Epoch;
 use crate::vitals::Vitals;
@@ -114,16 +114,17 @@ impl Dpt {
     }
 
     /// F7.144: a target for a new connection to the port. `offer` says what `list` and the workload managers say
-    /// of a stack; it is only called when that has changed.
+    /// of a stack; it is only called when that has changed. `favour` is for this connection alone.
     pub fn choose(
         &mut self,
         port: u16,
         policy: Policy,
         list: ListId,
+        favour: Option<Favour>,
         offer: impl Fn(StackId) -> Option<Offer>,
         reachable: impl Fn(StackId) -> bool,
     ) -> Option<StackId> {
-        self.ports.get_mut(&port)?.choose(policy, list, offer, reachable)
+        self.ports.get_mut(&port)?.choose(policy, list, favour, offer, reachable)
     }
 
     /// Every row of a port with what the last choice made of it.

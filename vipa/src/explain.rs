@@ -19,6 +19,10 @@ pub enum Why {
     Method,
     /// TIMEDAFFINITY: the client has had connections there.
     Affinity,
+    /// OPTLOCAL: the client is on this stack, and its own server copes.
+    OptLocal,
+    /// The method, with the weight of the client's own stack multiplied (OPTLOCAL 2 to 16).
+    Favoured(u8),
     /// The port is not distributed, or none but this stack serves it: the owner took it itself.
     Owner,
 }
@@ -208,13 +212,21 @@ impl Vipa {
             server: connection.local,
             client: connection.remote,
             target: self.address_of(*target),
-            exists: self.crt.get(flow).is_some_and(|entry| entry.instance == *instance),
+            exists: self.exists(flow, *instance),
             story: Story::Decided(Decided {
                 ago: u64::try_from(self.now.since(*at).as_millis()).unwrap_or(u64::MAX),
                 method: *method,
                 why: *why,
                 candidates: candidates.iter().map(view).collect(),
             }),
+        }
+    }
+
+    /// In the CRT, or, as only what stayed here is remembered by a stack that does not route, here.
+    fn exists(&self, flow: &Flow, instance: u32) -> bool {
+        match self.dvipa(flow.dvipa).standing.collects() {
+            true => self.crt.get(flow).is_some_and(|entry| entry.instance == instance),
+            false => self.local.get(flow).is_some_and(|held| held.instance == instance),
         }
     }
 

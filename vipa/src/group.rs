@@ -72,6 +72,7 @@ impl Vipa {
         self.local.clear();
         self.entered.clear();
         self.pending.clear();
+        self.staying_here.clear();
         self.decisions.clear();
         self.created.clear();
         self.crt.retain(|_, _| false);

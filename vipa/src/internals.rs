@@ -81,7 +81,7 @@ impl TargetTable {
             Some(Offer { weight, rank: weight, ..Offer::PLAIN })
         };
         let list = (Epoch { round: 1, rank: 1 }, 1);
-        self.dpt.choose(60, self.policy, list, offer, |_| true).map(|chosen| chosen.0)
+        self.dpt.choose(60, self.policy, list, None, offer, |_| true).map(|chosen| chosen.0)
     }
 
     /// A connection goes to the target.

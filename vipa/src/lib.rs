@@ -9,6 +9,7 @@
 //! | `router` | where a packet goes (Figure 7) |
 //! | `hold`, `fragments` | packets that wait until that is known (R1, R10) |
 //! | `tables`, `crt`, `flows`, `spread`, `distribution` | the router's tables and what feeds them (Figure 8) |
+//! | `optlocal` | connections that clients on this very stack open |
 //! | `choice`, `workload`, `affinity` | which target gets a connection, and what counts in that |
 //! | `responsiveness`, `vitals` | how well targets answer |
 //! | `explain` | why a connection went where it went |
@@ -46,6 +47,7 @@ pub mod internals;
 mod leases;
 mod membership;
 pub mod messages;
+mod optlocal;
 mod ownership;
 mod profile;
 mod report;

@@ -63,14 +63,14 @@ impl Vipa {
     }
 
     /// Whether this stack is a candidate target for the port.
-    fn serves(&self, id: DvipaId, port: u16) -> bool {
+    pub(crate) fn serves(&self, id: DvipaId, port: u16) -> bool {
         let distribution = self.dvipa(id).distribution();
         distribution.is_some_and(|list| list.targets.contains(self.config.xcf) && list.ports.contains(port))
     }
 
     /// How many applications of this stack are ready for connections to the DVIPA and port. Where
     /// every port is distributed, only those count that are bound to the DVIPA itself (D3).
-    fn ready(&self, id: DvipaId, port: u16) -> u16 {
+    pub(crate) fn ready(&self, id: DvipaId, port: u16) -> u16 {
         let dvipa = self.dvipa(id);
         let count = |address| match self.quiesced.covers(port, address) {
             true => 0,
@@ -101,6 +101,9 @@ impl Vipa {
     /// initial sequence number (F6.133, F8.164).
     pub fn opened(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, instance: u32, passive: bool) {
         self.advance(now);
+        if !passive {
+            self.client_opened(local, remote);
+        }
         let Some(flow) = self.flow(&Connection { local, remote }) else { return };
         let id = flow.dvipa;
         self.affinity_begins(&flow);
@@ -119,6 +122,9 @@ impl Vipa {
         }
         let entered = self.entered.remove(&flow).filter(|(known, _)| passive && *known == instance);
         self.enter_local(flow);
+        if before.is_none() && passive {
+            self.explain_staying(&flow, instance);
+        }
         let connection = Connection { local, remote };
         for (router, epoch) in self.routers(id) {
             // That router sent the SYN here and has its entry.
@@ -144,6 +150,7 @@ impl Vipa {
     /// Nothing is left of a connection, TIME_WAIT included (F8.162).
     pub fn ended(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, instance: u32) {
         self.advance(now);
+        self.client_ended(local, remote);
         let connection = Connection { local, remote };
         let Some(flow) = self.flow(&connection) else { return };
         let id = flow.dvipa;

@@ -165,7 +165,7 @@ impl Vipa {
     }
 
     /// The efficiency of the server that connections to the DVIPA and port get.
-    fn efficiency(&self, dvipa: IpAddr, port: u16) -> u8 {
+    pub(crate) fn efficiency(&self, dvipa: IpAddr, port: u16) -> u8 {
         let of = |address| self.efficiencies.get(&(port, address)).copied();
         of(Some(dvipa)).or_else(|| of(None)).unwrap_or(100)
     }

@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use stack::{Instant, Packet};
 
 use crate::action::{Disposition, DropReason, Origin};
+use crate::choice::Favour;
 use crate::crt::{Entry, Evidence, Flow};
 use crate::definitions;
 use crate::dvipa::{Dvipa, DvipaId};
 use crate::explain::Why;
 use crate::guard::Guard;
 use crate::membership::StackId;
+use crate::optlocal;
 use crate::ownership::{Epoch, Standing};
 use crate::vipa::Vipa;
 use crate::wire::message::Connection;
@@ -88,7 +90,7 @@ impl Vipa {
             (Some(segment), Origin::Xcf { from, header }) if is_for_target(&origin) => {
                 self.judge_forwarded(&flow, &segment, from, &header)
             }
-            (Some(segment), _) => self.judge(&flow, &segment, matches!(origin, Origin::Network)),
+            (Some(segment), _) => self.judge(&flow, &segment, !matches!(origin, Origin::Xcf { .. })),
         };
         let disposition = match (verdict, segment) {
             (Verdict::Hold, Some(segment)) => self.keep(flow, packet, origin, &segment),
@@ -176,8 +178,8 @@ impl Vipa {
         Disposition::Forward { to: self.address_of(target), header, packet }
     }
 
-    /// A segment from the network, or from a stack that takes this one for the router.
-    fn judge(&mut self, flow: &Flow, segment: &Segment, from_network: bool) -> Verdict {
+    /// A segment from the network or from this stack itself, or from a stack that takes this one for the router.
+    fn judge(&mut self, flow: &Flow, segment: &Segment, first_here: bool) -> Verdict {
         // R11: whatever this stack knew of a SYN before it slept, another may have decided since.
         let decides = self.dvipa(flow.dvipa).standing.collects() && !self.local.contains_key(flow);
         if decides && segment.opens() && self.is_dazed() && self.guards(Guard::Silent) {
@@ -192,10 +194,10 @@ impl Vipa {
         match (known, segment.opens()) {
             // What a former owner knew of a SYN, another may have decided otherwise since.
             (Some(_), true) if matches!(self.dvipa(flow.dvipa).standing, Standing::Former { .. }) => {
-                return self.judge_elsewhere(flow, from_network);
+                return self.judge_elsewhere(flow, first_here);
             }
             (Some(entry), false) => return Verdict::Target { stack: entry.target, entered: false },
-            (Some(entry), true) => return self.judge_known_syn(flow, segment, entry, from_network),
+            (Some(entry), true) => return self.judge_known_syn(flow, segment, entry, first_here),
             (None, _) => {}
         }
         if self.local.contains_key(flow) {
@@ -209,27 +211,25 @@ impl Vipa {
             Standing::Active if segment.opens() => self.choose(flow, segment.sequence),
             Standing::Active if self.guards(Guard::Ask) => Verdict::Ask { only: None },
             Standing::Active => Verdict::Reset,
-            Standing::Yielding | Standing::Former { .. } | Standing::Standby => {
-                self.judge_elsewhere(flow, from_network)
-            }
+            Standing::Yielding | Standing::Former { .. } | Standing::Standby => self.judge_elsewhere(flow, first_here),
         }
     }
 
     /// This stack does not decide about the connection.
-    fn judge_elsewhere(&self, flow: &Flow, from_network: bool) -> Verdict {
-        if self.local.contains_key(flow) {
+    fn judge_elsewhere(&self, flow: &Flow, first_here: bool) -> Verdict {
+        if self.local.contains_key(flow) || self.stays_here(flow) {
             return Verdict::Local;
         }
         match self.live_owner(flow.dvipa) {
             // I18: what another stack has passed on is not passed on again by one that is no router.
-            _ if !from_network && self.guards(Guard::Forwarded) => Verdict::Drop(DropReason::NotRouter),
+            _ if !first_here && self.guards(Guard::Forwarded) => Verdict::Drop(DropReason::NotRouter),
             Some(owner) if owner != self.me => Verdict::Router(owner),
             _ => Verdict::Drop(DropReason::NoOwner),
         }
     }
 
     /// R3, R4: a SYN between ends that have a CRT entry.
-    fn judge_known_syn(&mut self, flow: &Flow, segment: &Segment, entry: Entry, from_network: bool) -> Verdict {
+    fn judge_known_syn(&mut self, flow: &Flow, segment: &Segment, entry: Entry, first_here: bool) -> Verdict {
         let (id, target) = (flow.dvipa, entry.target);
         let again = entry.instance == segment.sequence;
         let dvipa = self.dvipa(id);
@@ -269,7 +269,7 @@ impl Vipa {
                 }
             }
             Standing::Gathering(_) => Verdict::Hold,
-            _ => self.judge_elsewhere(flow, from_network),
+            _ => self.judge_elsewhere(flow, first_here),
         }
     }
 
@@ -307,6 +307,7 @@ impl Vipa {
 
     /// The target that a client's affinity, or else the method, has for a new connection.
     fn choose_target(&mut self, flow: &Flow) -> Option<(StackId, Why)> {
+        let stays = self.stays_here(flow);
         let Vipa { dvipas, peers, leaving, addresses, workload, weighs, me, now, .. } = self;
         // I14: a target that can be reached and does not stop.
         let reachable = |stack: StackId| match peers.get(&stack) {
@@ -320,7 +321,13 @@ impl Vipa {
             let said = peers.get(&stack).map_or(&*workload, |peer| &peer.workload);
             workload::offer(list, *addresses.get(usize::from(stack.0))?, flow.port, said)
         };
-        let (policy, id) = (workload::policy(&list.method, *weighs), (claim.epoch, claim.incarnation));
+        let times = optlocal::multiplier(list);
+        let policy = workload::policy(&list.method, *weighs || times.is_some());
+        let id = (claim.epoch, claim.incarnation);
+        if stays && dpt.is_ready(flow.port, *me) && reachable(*me) {
+            dpt.sent(flow.port, *me, policy, id, offer);
+            return Some((*me, Why::OptLocal));
+        }
         if list.options.timed_affinity > 0
             && let Some(target) = clients.target(flow.remote, flow.port, *now)
             && dpt.is_ready(flow.port, target)
@@ -330,8 +337,14 @@ impl Vipa {
             dpt.sent(flow.port, target, policy, id, offer);
             return Some((target, Why::Affinity));
         }
-        let target = dpt.choose(flow.port, policy, id, offer, reachable)?;
-        Some((target, Why::Method))
+        let favour = times.and_then(|times| {
+            let client = addresses.binary_search(&flow.remote).ok()?;
+            // At most 65,535: see `addresses`.
+            Some(Favour { stack: StackId(client as u16), times })
+        });
+        let target = dpt.choose(flow.port, policy, id, favour, offer, reachable)?;
+        let favoured = favour.filter(|favour| favour.stack == target);
+        Some((target, favoured.map_or(Why::Method, |favour| Why::Favoured(favour.times))))
     }
 
     /// Whether a candidate target of this owner or of an earlier one is silent.
@@ -401,7 +414,7 @@ impl Vipa {
     fn judge_other(&self, id: DvipaId, origin: Origin) -> Verdict {
         let owner = self.live_owner(id).filter(|owner| *owner != self.me);
         match (&self.dvipa(id).standing, origin) {
-            (Standing::Former { .. } | Standing::Standby, Origin::Network) => {
+            (Standing::Former { .. } | Standing::Standby, Origin::Network | Origin::Stack) => {
                 owner.map_or(Verdict::Drop(DropReason::NoOwner), Verdict::Router)
             }
             _ => Verdict::Local,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use stack::Instant;
 
 use crate::action::Action;
@@ -48,6 +48,8 @@ pub struct Vipa {
     pub(crate) crt: Crt,
     /// Connections of this stack itself on DVIPAs.
     pub(crate) local: Flows<Held>,
+    /// Connections that clients here have opened to a DVIPA, and that this stack serves itself (OPTLOCAL).
+    pub(crate) staying_here: HashSet<Flow, FixedState>,
     /// Applications of this stack that listen, by port and address.
     pub(crate) listeners: BTreeMap<(u16, Option<IpAddr>), u16>,
     /// SYNs that came here from a router which has entered them.
@@ -127,6 +129,7 @@ impl Vipa {
             by_address: HashMap::with_hasher(hasher.clone()),
             local: Flows::new(seed),
             pending: HashMap::with_hasher(hasher.clone()),
+            staying_here: HashSet::with_hasher(hasher.clone()),
             entered: HashMap::with_hasher(hasher),
             listeners: BTreeMap::new(),
             hold: Hold::default(),

@@ -6,6 +6,7 @@ use crate::choice::{Offer, Policy, StandbyPolicy};
 use crate::definitions::{Method, Standby, Weights};
 use crate::dvipa::{Distribution, DvipaId};
 use crate::membership::StackId;
+use crate::optlocal;
 use crate::vipa::Vipa;
 
 /// What a workload manager says of one system: weights from 0 to [`MOST`](Workload::MOST), as z/OS has
@@ -61,7 +62,7 @@ impl Workload {
     }
 }
 
-/// Who goes by which policy.
+/// Who goes by which policy. `weighs`: a workload manager gives weights, or one is multiplied.
 pub(crate) fn policy(method: &Method, weighs: bool) -> Policy {
     match method {
         Method::BaseWlm(_) | Method::ServerWlm(_) if weighs => Policy::Share,
@@ -151,7 +152,8 @@ impl Vipa {
 
     /// The policy by which the DVIPA is distributed now.
     pub(crate) fn policy_of(&self, id: DvipaId) -> Option<Policy> {
-        self.dvipa(id).distribution().map(|list| policy(&list.method, self.weighs))
+        let list = self.dvipa(id).distribution()?;
+        Some(policy(&list.method, self.weighs || optlocal::multiplier(list).is_some()))
     }
 
     /// What a stack offers for a port of the DVIPA.

@@ -17,9 +17,22 @@ pub use proxy::relay;
 pub use simple::{chargen, discard, echo, echo_datagrams};
 
 /// A connection.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Ends it so that its peer sees that something went wrong, not the end of the stream.
+    fn reset(&mut self);
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+impl Stream for tokio::net::TcpStream {
+    fn reset(&mut self) {
+        // Its closing is then a RST. If it is gone already, so much the better.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Stream for tokio::net::UnixStream {
+    /// It has no such end: to close it must do.
+    fn reset(&mut self) {}
+}
 
 /// Takes connections in.
 #[async_trait]
@@ -61,10 +74,10 @@ pub trait Datagrams: Send + 'static {
     async fn send(&mut self, data: &[u8], source: SocketAddr, destination: SocketAddr) -> io::Result<()>;
 }
 
-/// Opens connections on the host's side.
+/// Opens connections, on the host's side or by an image's stack.
 #[async_trait]
 pub trait Dialer: Send + Sync + 'static {
-    /// A connection to `target`: `ADDRESS:PORT`, or `unix:` and a path.
+    /// A connection to `target`: `ADDRESS:PORT`, or on the host's side `unix:` and a path.
     ///
     /// # Errors
     /// When the server cannot be reached.

@@ -40,7 +40,13 @@ async fn pass(mut client: impl Stream, dialer: &SharedDialer, target: &str, head
     if let Some(header) = header {
         server.write_all(&header).await?;
     }
-    copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER).await.map(drop)
+    let passed = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER).await;
+    if passed.is_err() {
+        // Who is reset on one side must not look complete on the other.
+        client.reset();
+        server.reset();
+    }
+    passed.map(drop)
 }
 
 /// PROXY protocol, version 2, section 2.2 of its specification: a connection on behalf of `peer`.

@@ -134,3 +134,40 @@ async fn relay_passes_both_ways_and_tells_who_comes() {
     }
     behind.abort();
 }
+
+/// Half of a connection may close while the other goes on; a reset of either side is one on the other.
+#[tokio::test]
+async fn relay_passes_ends_and_resets() {
+    let (behind, target) = listen().await;
+    let (listener, address) = listen().await;
+    let relay =
+        tokio::spawn(
+            async move { relay(listener, Arc::new(HostDialer) as SharedDialer, &target.to_string(), false).await },
+        );
+    let connect = || async { (TcpStream::connect(address).await.unwrap(), behind.accept().await.unwrap().0) };
+    let is_reset = |end: io::Result<usize>| end.unwrap_err().kind() == io::ErrorKind::ConnectionReset;
+
+    let (mut client, mut server) = connect().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    server.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"question");
+    server.write_all(b"answer").await.unwrap();
+    drop(server);
+    heard.clear();
+    client.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"answer");
+
+    for of_server in [true, false] {
+        let (mut client, mut server) = connect().await;
+        // The relay has connected, and copies.
+        client.write_all(b"?").await.unwrap();
+        server.read_exact(&mut [0]).await.unwrap();
+        let (resets, mut sees) = if of_server { (server, client) } else { (client, server) };
+        resets.set_zero_linger().unwrap();
+        drop(resets);
+        assert!(is_reset(sees.read(&mut [0]).await), "of the server: {of_server}");
+    }
+    relay.abort();
+}

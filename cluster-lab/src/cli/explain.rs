@@ -35,7 +35,7 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().ok().or_else(zos).ok_or_else(|| format!("'{text}': expected ADDRESS:PORT, as 198.51.100.1:40000"))
 }
 
-/// Asks every image that runs: whoever routes knows.
+/// Asks every image that runs: whoever routes knows, and with OPTLOCAL the client's own.
 pub(super) async fn explain(arguments: Explain) -> Result<()> {
     let Explain { client, last, lab, json } = arguments;
     let status = client::status(&lab.name).await?;
@@ -50,6 +50,9 @@ pub(super) async fn explain(arguments: Explain) -> Result<()> {
             Err(error) => output::complain(format_args!("{}: {error:#}", image.name)),
         }
     }
+    // Whoever has only heard of a connection has less to say than the one that decided.
+    let decided: Vec<_> = explained.iter().filter(|one| one.ago.is_some()).map(ends).collect();
+    explained.retain(|one| one.ago.is_some() || !decided.contains(&ends(one)));
     // What exists comes before what has ended, the latest first.
     explained.sort_by_key(|one| (!one.exists, one.ago.unwrap_or(u64::MAX)));
     explained.truncate(last);
@@ -57,6 +60,10 @@ pub(super) async fn explain(arguments: Explain) -> Result<()> {
         bail!("no image routes a connection of {client}: 'netstat IMAGE VCRT' shows those that there are");
     }
     show::explained(&explained, json.json)
+}
+
+fn ends(one: &ExplainedConnection) -> (SocketAddr, SocketAddr, String, bool) {
+    (one.client, one.server, one.target.clone(), one.exists)
 }
 
 /// What is set by hand.

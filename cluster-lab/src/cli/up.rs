@@ -25,7 +25,7 @@ const READY: &str = "ready";
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
-    /// A file, or one of the profiles that come with the program: figure4, figure4-v6, pair, wide
+    /// A file, or one of the profiles that come with the program: figure4, figure4-v6, pair, wide, tiers
     #[arg(default_value = "figure4")]
     profile: String,
     #[command(flatten)]

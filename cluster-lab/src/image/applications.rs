@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use super::shared::Shared;
 use super::socket::{TcpListener, TcpStream, UdpSocket};
-use crate::apps::{self, Datagrams, Listener};
+use crate::apps::{self, Datagrams, Dialer, Listener, SharedDialer, Stream};
 use crate::control::{AppStatus, Start};
 use crate::dial::SupervisorDialer;
-use crate::profile::{App, AppKind, Image};
+use crate::profile::{App, AppKind, Image, Side};
 use crate::suggest;
 use crate::web::{self, Site, Token};
 
@@ -38,6 +38,25 @@ impl Datagrams for UdpSocket {
 
     async fn send(&mut self, data: &[u8], source: SocketAddr, destination: SocketAddr) -> io::Result<()> {
         self.send_to(data, source, destination)
+    }
+}
+
+/// Connects by the image's own stack.
+struct ImageDialer(Arc<Shared>);
+
+#[async_trait]
+impl Dialer for ImageDialer {
+    async fn dial(&self, target: &str) -> io::Result<Box<dyn Stream>> {
+        let remote = target.parse().map_err(|error| io::Error::other(format!("{target}: {error}")))?;
+        let stream = TcpStream::connect(&self.0, None, remote).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+}
+
+impl Stream for TcpStream {
+    fn reset(&mut self) {
+        TcpStream::reset(self);
     }
 }
 
@@ -147,8 +166,12 @@ impl Applications {
                 let site = Site { supervisor, token, open: true, image: Some(image) };
                 tokio::spawn(async move { drop(web::serve(listener, site).await) })
             }
-            AppKind::relay { ref to, proxy_protocol } => {
-                let (to, dialer) = (to.clone(), Arc::new(SupervisorDialer(self.supervisor.clone())));
+            AppKind::relay { ref to, from, proxy_protocol } => {
+                let dialer: SharedDialer = match from {
+                    Side::host => Arc::new(SupervisorDialer(self.supervisor.clone())),
+                    Side::image => Arc::new(ImageDialer(self.shared.clone())),
+                };
+                let to = to.clone();
                 tokio::spawn(async move { drop(apps::relay(listener, dialer, &to, proxy_protocol).await) })
             }
         }];

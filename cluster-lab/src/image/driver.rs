@@ -13,7 +13,7 @@ use stack::{Egress, Instant, LinkId, Packet, Transmit};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use vipa::wire::{DataHeader, Datagram, Direction};
-use vipa::{Action, Disposition, Origin};
+use vipa::{Action, Disposition, Origin, Vipa};
 
 use super::announce::Announcer;
 use super::shared::{Core, Shared};
@@ -116,8 +116,11 @@ impl Driver {
         }
         self.settle(core, now);
         let Core { stack, vipa, traffic, .. } = core;
-        let mut out = Out { links: &mut self.links, traffic, outbound: vipa.outbound_header() };
+        let mut out = Out { links: &mut self.links, traffic, vipa, to_dvipas: Vec::new() };
         more |= stack.poll_transmit(now, &mut out, BATCH);
+        let to_dvipas = out.to_dvipas;
+        more |= !to_dvipas.is_empty();
+        to_dvipas.into_iter().for_each(|packet| self.route_own(core, now, packet));
         self.links.xcf.flush();
         core.wake();
         Ok(match more {
@@ -178,6 +181,15 @@ impl Driver {
             }
         }
         Ok(true)
+    }
+
+    /// A packet of this stack itself to a DVIPA, which may come back to it.
+    fn route_own(&mut self, core: &mut Core, now: Instant, packet: Packet) {
+        let disposition = match core.stack.returns_cookie(now, &packet) {
+            true => Disposition::Local(packet),
+            false => core.vipa.route(now, packet, Origin::Stack),
+        };
+        self.dispose(core, now, XCF, disposition);
     }
 
     fn dispose(&mut self, core: &mut Core, now: Instant, link: LinkId, disposition: Disposition) {
@@ -338,11 +350,18 @@ impl Links {
 struct Out<'a> {
     links: &'a mut Links,
     traffic: &'a mut Traffic,
-    outbound: DataHeader,
+    vipa: &'a Vipa,
+    /// Those to DVIPAs: the VIPA function says where they go.
+    to_dvipas: Vec<Packet>,
 }
 
 impl Egress for Out<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
+        if self.vipa.is_dvipa(packet.destination) {
+            let mut copy = Packet::full_size();
+            packet.copy_into(&mut copy);
+            return self.to_dvipas.push(copy);
+        }
         match (packet.link, packet.next_hop) {
             (NETWORK, _) => {
                 if let Some(network) = &mut self.links.network {
@@ -352,7 +371,7 @@ impl Egress for Out<'_> {
             }
             (XCF, Some(next_hop)) => {
                 self.traffic.xcf_to(next_hop).add(packet.len(), &packet.offload);
-                let mut header = self.outbound;
+                let mut header = self.vipa.outbound_header();
                 header.offload = packet.offload;
                 if packet.destination == next_hop {
                     header.direction = Direction::Inbound;

@@ -1,14 +1,14 @@
 //! What a profile may say, and probably does not mean: warnings of `check`, each with a word on what to do.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use vipa::Distribute;
 use vipa::definitions::{Definitions, Ports, Targets};
 use vipa::statements::Position;
 
 use super::load::{Placed, Source, offset};
-use super::{App, ProfileError};
+use super::{App, AppKind, ProfileError, Side};
 
 /// All warnings, in the order of the text.
 pub(super) fn lint(source: &Source<'_>, names: &BTreeMap<String, IpAddr>, images: &[Placed]) -> Vec<ProfileError> {
@@ -18,6 +18,7 @@ pub(super) fn lint(source: &Source<'_>, names: &BTreeMap<String, IpAddr>, images
     lint.ownership();
     lint.distribution();
     lint.applications();
+    lint.relays();
     lint.names();
     lint.warnings.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
     lint.warnings
@@ -212,6 +213,32 @@ impl Lint<'_> {
                     )
                 };
                 self.warn_source(self.source.find_behind(&image.name, &app.name), message);
+            }
+        }
+    }
+
+    /// Relays from an image to where nothing of the cluster is.
+    fn relays(&mut self) {
+        for (placed, _) in self.images.clone() {
+            for app in &placed.image.apps {
+                let AppKind::relay { to, from: Side::image, .. } = &app.kind else { continue };
+                // What it says was checked.
+                let Ok(target) = to.parse::<SocketAddr>() else { continue };
+                let known = self.images.iter().any(|(other, definitions)| {
+                    [Some(other.image.xcf), other.image.link].contains(&Some(target.ip()))
+                        || definitions.defines.iter().any(|define| define.address == target.ip())
+                        || definitions.backups.iter().any(|backup| backup.address == target.ip())
+                        || definitions.range_of(target.ip()).is_some()
+                });
+                if known {
+                    continue;
+                }
+                let (image, name) = (&placed.image.name, &app.name);
+                let message = format!(
+                    "{name} of {image} relays to {to} from the image, but neither a DVIPA nor an image has that \
+                     address: leave 'from: image' out if it is a server of the host"
+                );
+                self.warn_source(self.source.find_behind(image, name), message);
             }
         }
     }

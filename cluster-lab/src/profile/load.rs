@@ -1,6 +1,6 @@
 //! Reading a profile: text, positions, names.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use vipa::statements::{self, Places};
@@ -10,14 +10,15 @@ use crate::suggest;
 use crate::tcpip::{self, Settings};
 use crate::text_file;
 
-use super::{App, Cluster, Image, Network, ProfileError, ProfileErrors, check, lint, raw};
+use super::{App, AppKind, Cluster, Image, Network, ProfileError, ProfileErrors, Side, check, lint, raw};
 
 /// Profiles that come with the program: names and texts.
-pub const BUILT_IN: [(&str, &str); 9] = [
+pub const BUILT_IN: [(&str, &str); 10] = [
     ("figure4", include_str!("../../../profiles/figure4.ron")),
     ("figure4-v6", include_str!("../../../profiles/figure4-v6.ron")),
     ("pair", include_str!("../../../profiles/pair.ron")),
     ("wide", include_str!("../../../profiles/wide.ron")),
+    ("tiers", include_str!("../../../profiles/tiers.ron")),
     // One for each lesson.
     ("1-distribution", include_str!("../../../profiles/lessons/1-distribution.ron")),
     ("2-takeover", include_str!("../../../profiles/lessons/2-takeover.ron")),
@@ -232,8 +233,8 @@ fn image(
         let bind = if app.bind.eq_ignore_ascii_case("any") { None } else { source.address(&app.bind, names) };
         match u16::try_from(app.port) {
             Ok(port @ 1..) => {
-                let (name, kind, start) = (app.name.clone(), app.kind.clone(), app.start);
-                apps.push(App { name, kind, bind, port, start });
+                let kind = kind(source, &app.kind, names);
+                apps.push(App { name: app.name.clone(), kind, bind, port, start: app.start });
             }
             _ => {
                 let at = source.find(&app.name, 0);
@@ -278,6 +279,23 @@ fn image(
         places,
         block: text.unwrap_or_default(),
     })
+}
+
+/// What an application is, with the address in place of a name.
+fn kind(source: &mut Source<'_>, kind: &AppKind, names: &std::collections::BTreeMap<String, IpAddr>) -> AppKind {
+    let AppKind::relay { to, from: Side::image, proxy_protocol } = kind else { return kind.clone() };
+    let target = to.rsplit_once(':').and_then(|(host, port)| {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let named = || names.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, address)| *address);
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        Some(SocketAddr::new(host.parse().ok().or_else(named)?, port))
+    });
+    let Some(target) = target else {
+        let why = format!("'{to}': expected ADDRESS:PORT, where ADDRESS may be one of 'names', to relay from an image");
+        source.error(source.find(to, 0), why);
+        return kind.clone();
+    };
+    AppKind::relay { to: target.to_string(), from: Side::image, proxy_protocol: *proxy_protocol }
 }
 
 /// The place in its file of what stands at `at` in a block that begins at `begins`.

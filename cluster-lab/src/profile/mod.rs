@@ -166,14 +166,28 @@ pub enum AppKind {
     chargen,
     /// The lab in a browser: see [`web`](crate::web).
     web,
-    /// Passes connections on to a server on the host's side.
+    /// Passes connections on to a server on the host's side, or to one in the cluster.
     relay {
-        /// `ADDRESS:PORT`, or `unix:` and a path.
+        /// `ADDRESS:PORT`, or `unix:` and a path. From the image, the address may be one of the profile's names.
         to: String,
+        /// Whose stack opens the connections.
+        #[serde(default)]
+        from: Side,
         /// Tell the server the client's address by a PROXY protocol v2 header.
         #[serde(default)]
         proxy_protocol: bool,
     },
+}
+
+/// A side of a lab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(non_camel_case_types, reason = "the words of a profile")]
+pub enum Side {
+    /// The host's: its real servers.
+    #[default]
+    host,
+    /// The image's own stack: DVIPAs, and whatever else it reaches.
+    image,
 }
 
 impl fmt::Display for AppKind {
@@ -184,7 +198,8 @@ impl fmt::Display for AppKind {
             AppKind::discard => f.write_str("discard"),
             AppKind::chargen => f.write_str("chargen"),
             AppKind::web => f.write_str("web"),
-            AppKind::relay { to, .. } => write!(f, "relay to {to}"),
+            AppKind::relay { to, from: Side::host, .. } => write!(f, "relay to {to}"),
+            AppKind::relay { to, from: Side::image, .. } => write!(f, "relay to {to} from the image"),
         }
     }
 }

@@ -159,7 +159,7 @@ fn the_shipped_profiles_have_the_warnings_that_are_right() {
     assert_eq!(figure4.len(), 3, "{figure4:#?}");
     assert_eq!(figure4.iter().filter(|message| message.contains("without MOVEABLE")).count(), 2);
     assert!(figure4.iter().any(|message| message.contains("MVS3 is a target for DVA1, but no application there")));
-    for name in ["pair", "wide"] {
+    for name in ["pair", "wide", "tiers"] {
         assert!(of(name).iter().all(|message| message.contains("without MOVEABLE")), "{:#?}", of(name));
     }
 }
@@ -218,4 +218,23 @@ fn what_no_connection_reaches_is_told() {
     assert!(has(5, "MVS2 without a link answer through MVS1 alone"), "{found:#?}");
     assert!(has(7, "MVS2 has no network link"), "{found:#?}");
     assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+/// A relay from an image takes names of the profile, and says what is wrong with anything else; where nothing of
+/// the cluster is there is a warning.
+#[test]
+fn relays_from_images_know_names() {
+    let tiers = BUILT_IN.iter().find(|(name, _)| *name == "tiers").unwrap().1;
+    let image = load("tiers").unwrap().images.swap_remove(2);
+    let to = |index: usize| image.apps[index].kind.to_string();
+    assert_eq!(to(0), "relay to 203.0.113.65:80 from the image");
+    for wrong in ["BACK", "BACK:0", "BACK:x", "BAKC:80", "unix:/run/my.sock"] {
+        let text = tiers.replacen("BACK:80", wrong, 1);
+        let errors = read("tiers.ron", &text, std::path::Path::new(".")).unwrap_err().0;
+        let byte = text.find(&format!("\"{wrong}\"")).unwrap();
+        let line = u32::try_from(text[..byte].matches('\n').count() + 1).unwrap();
+        assert!(errors.len() == 1 && errors[0].message.contains(wrong) && errors[0].at.0 == line, "{errors:?}");
+    }
+    let found = warnings(&tiers.replacen("BACK:80", "203.0.113.99:80", 1));
+    assert!(found.len() == 1 && found[0].message.contains("FRONT80 of MVS3 relays to 203.0.113.99:80"), "{found:?}");
 }

@@ -297,6 +297,15 @@ impl Image {
         self.settle(now);
     }
 
+    /// A packet of this stack itself to a DVIPA.
+    fn route_own(&mut self, now: Instant, packet: Packet) {
+        if self.stack.returns_cookie(now, &packet) {
+            return self.local(now, XCF, packet);
+        }
+        let disposition = self.vipa.route(now, packet, Origin::Stack);
+        self.dispose(now, XCF, disposition);
+    }
+
     fn dispose(&mut self, now: Instant, link: LinkId, disposition: Disposition) {
         match disposition {
             Disposition::Local(packet) => self.local(now, link, packet),
@@ -345,8 +354,11 @@ impl Image {
                 quiet = false;
                 self.serve(now, event);
             }
-            let mut out = Out { out: &mut self.out, outbound: self.vipa.outbound_header() };
-            let sent = self.stack.poll_transmit(now, &mut out, 64);
+            let mut out = Out { out: &mut self.out, vipa: &self.vipa, to_dvipas: Vec::new() };
+            let mut sent = self.stack.poll_transmit(now, &mut out, 64);
+            let to_dvipas = out.to_dvipas;
+            sent |= !to_dvipas.is_empty();
+            to_dvipas.into_iter().for_each(|packet| self.route_own(now, packet));
             if quiet && !sent {
                 return;
             }
@@ -458,14 +470,21 @@ impl Image {
 /// Where the stack's own packets go.
 struct Out<'a> {
     out: &'a mut Vec<Output>,
-    outbound: DataHeader,
+    vipa: &'a Vipa,
+    /// Those to DVIPAs: the VIPA function says where they go.
+    to_dvipas: Vec<Packet>,
 }
 
 impl Egress for Out<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
+        if self.vipa.is_dvipa(packet.destination) {
+            let mut copy = Packet::full_size();
+            packet.copy_into(&mut copy);
+            return self.to_dvipas.push(copy);
+        }
         let mut bytes = Vec::with_capacity(DataHeader::LEN + packet.len());
         if packet.link == XCF {
-            let mut header = self.outbound;
+            let mut header = self.vipa.outbound_header();
             header.offload = packet.offload;
             if Some(packet.destination) == packet.next_hop {
                 header.direction = Direction::Inbound;

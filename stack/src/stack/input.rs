@@ -61,10 +61,19 @@ impl Stack {
     }
 
     /// RFC 1812, section 5.3.7: a source that no other host can have; the land attack among them. A
-    /// DVIPA may come from the stack that has it now, or had it a moment ago.
+    /// DVIPA may come from the stack that has it now, or had it a moment ago; and a connection of this
+    /// stack to a DVIPA may come back from the stack that routes for it. What is not TCP could go round
+    /// for ever if its source were forged (two echo servers).
     fn is_martian(&self, datagram: &Datagram) -> bool {
         let Datagram { source, destination, .. } = *datagram;
-        source == destination || !is_unicast(source) || matches!(self.home.kind(source), Some(Kind::Link | Kind::Xcf))
+        let comes_back = || datagram.protocol == protocol::TCP && self.is_dvipa(destination);
+        source == destination
+            || !is_unicast(source)
+            || matches!(self.home.kind(source), Some(Kind::Link | Kind::Xcf)) && !comes_back()
+    }
+
+    fn is_dvipa(&self, address: IpAddr) -> bool {
+        matches!(self.home.kind(address), Some(Kind::Dvipa | Kind::InternalDvipa))
     }
 
     pub(super) fn deliver(&mut self, now: Instant, packet: Packet, datagram: Datagram) {

@@ -6,7 +6,7 @@ use super::input::family;
 use super::{LOOPED, Stack};
 use crate::counters::Counters;
 use crate::egress::{Egress, Path, Paths, Transmit};
-use crate::home::HomeList;
+use crate::home::{HomeList, Kind};
 use crate::packet::{Offload, Packet, Pool};
 use crate::time::Instant;
 use crate::wire::datagram::Datagram;
@@ -155,7 +155,7 @@ fn transmit<'a>(
     Transmit { destination: datagram.destination, link, next_hop, header, payload, offload }
 }
 
-/// Keeps packets to the own addresses inside.
+/// Keeps segments to the addresses that are this stack's alone inside.
 struct Sorter<'a> {
     home: &'a HomeList,
     looped: &'a mut VecDeque<Packet>,
@@ -169,22 +169,20 @@ impl Egress for Sorter<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
         let counters = self.counters.ip(packet.destination);
         counters.out_requests += 1;
-        if !self.home.contains(packet.destination) {
-            counters.out_transmits += 1;
-            return self.out.transmit(packet);
+        match self.home.kind(packet.destination) {
+            // Others may have a DVIPA as well: where this goes, the VIPA function knows.
+            None | Some(Kind::Dvipa | Kind::InternalDvipa) => {
+                counters.out_transmits += 1;
+                return self.out.transmit(packet);
+            }
+            Some(Kind::Link | Kind::Xcf | Kind::Loopback) => {}
         }
         if self.looped.len() >= self.room {
             counters.out_discards += 1;
             return;
         }
         let mut copy = self.pool.take();
-        let mut len = 0;
-        for part in std::iter::once(&packet.header).chain(packet.payload) {
-            copy.room(0)[len..len + part.len()].copy_from_slice(part);
-            len += part.len();
-        }
-        copy.filled(len);
-        copy.offload = packet.offload;
+        packet.copy_into(&mut copy);
         self.looped.push_back(copy);
     }
 }

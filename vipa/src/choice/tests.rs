@@ -30,7 +30,7 @@ fn ready(port: &mut Port, stack: StackId, ready: u16) {
 }
 
 fn in_turn(port: &mut Port, reachable: impl Fn(StackId) -> bool) -> Option<StackId> {
-    port.choose(Policy::InTurn, LIST, |_| Some(Offer::PLAIN), reachable)
+    port.choose(Policy::InTurn, LIST, None, |_| Some(Offer::PLAIN), reachable)
 }
 
 fn weighing(weight: u8) -> Option<Offer> {
@@ -45,9 +45,20 @@ fn spread(
     list: ListId,
     offer: impl Fn(StackId) -> Option<Offer>,
 ) -> [u32; 3] {
+    spread_favouring(port, count, policy, list, None, offer)
+}
+
+fn spread_favouring(
+    port: &mut Port,
+    count: u32,
+    policy: Policy,
+    list: ListId,
+    favour: Option<Favour>,
+    offer: impl Fn(StackId) -> Option<Offer>,
+) -> [u32; 3] {
     let mut counts = BTreeMap::new();
     for _ in 0..count {
-        let chosen = port.choose(policy, list, &offer, |_| true).unwrap();
+        let chosen = port.choose(policy, list, favour, &offer, |_| true).unwrap();
         port.change(chosen, |row| row.active += 1);
         *counts.entry(chosen).or_insert(0) += 1;
     }
@@ -76,7 +87,7 @@ fn the_choice_strictly_cycles() {
     // A workload manager that gives all the same weight changes nothing.
     let mut port = self::port(&[C, A, B]);
     let chosen: Vec<_> =
-        (0..60).map(|_| port.choose(Policy::Share, LIST, |_| weighing(7), |_| true).unwrap()).collect();
+        (0..60).map(|_| port.choose(Policy::Share, LIST, None, |_| weighing(7), |_| true).unwrap()).collect();
     assert_eq!(chosen, [A, B, C].repeat(20));
 }
 
@@ -162,6 +173,29 @@ fn what_is_not_well_gets_less() {
     assert_eq!(spread(&mut port, 100, Policy::Load, LIST, |_| weighing(10)), [0, 0, 100], "until all are equal");
 }
 
+/// OPTLOCAL 2 to 16: the weight of one counts so many times for its own clients; and no other client's choice
+/// remembers that.
+#[test]
+fn one_may_be_favoured() {
+    for policy in [Policy::Share, Policy::Load] {
+        let favouring = |stack, times| {
+            let (mut port, favour) = (port(&[A, B, C]), Some(Favour { stack, times }));
+            spread_favouring(&mut port, CONNECTIONS, policy, LIST, favour, |stack| weighing(stack.0 as u8))
+        };
+        assert_shares(favouring(A, 4), [4.0, 2.0, 3.0]);
+        assert_shares(favouring(B, 16), [1.0, 32.0, 3.0]);
+        assert_shares(favouring(StackId(9), 16), [1.0, 2.0, 3.0]);
+        let mut port = port(&[A, B, C]);
+        let favour = Some(Favour { stack: A, times: 16 });
+        spread_favouring(&mut port, CONNECTIONS, policy, LIST, favour, |_| weighing(1));
+        [A, B, C].into_iter().for_each(|stack| port.change(stack, |row| row.active = 0));
+        assert_shares(spread(&mut port, CONNECTIONS, policy, LIST, |_| weighing(1)), [1.0, 1.0, 1.0]);
+        ready(&mut port, A, 0);
+        let counts = spread_favouring(&mut port, 100, policy, LIST, favour, |_| weighing(1));
+        assert_eq!(counts[0], 0, "it takes nothing: {counts:?}");
+    }
+}
+
 /// I14: only targets that listen and are reachable are chosen.
 #[test]
 fn only_eligible_targets_are_chosen() {
@@ -169,7 +203,7 @@ fn only_eligible_targets_are_chosen() {
     ready(&mut port, B, 0);
     for policy in [Policy::InTurn, Policy::Share, Policy::Load, standby(true)] {
         let mut choose = |reachable: &dyn Fn(StackId) -> bool| {
-            port.choose(policy, LIST, |stack| Some(Offer { weight: stack.0 as u8, ..Offer::PLAIN }), reachable)
+            port.choose(policy, LIST, None, |stack| Some(Offer { weight: stack.0 as u8, ..Offer::PLAIN }), reachable)
         };
         assert_eq!([(); 3].map(|()| choose(&|stack| stack != C).unwrap()), [A, A, A]);
         assert_eq!(choose(&|_| false), None);
@@ -239,14 +273,14 @@ fn hot_standby_minds_health() {
         let policy = Policy::Standby(StandbyPolicy { switch_back: true, health_switch });
         for (abnormal, health) in [(1000, 100), (0, 0)] {
             let mut port = port(&[A, B, C]);
-            assert_eq!(port.choose(policy, LIST, sick(abnormal, health), |_| true), Some(expected));
+            assert_eq!(port.choose(policy, LIST, None, sick(abnormal, health), |_| true), Some(expected));
         }
         let mut port = port(&[A, B, C]);
         vitals(&mut port, A, 0);
-        assert_eq!(port.choose(policy, LIST, by_rank, |_| true), Some(expected));
+        assert_eq!(port.choose(policy, LIST, None, by_rank, |_| true), Some(expected));
     }
     let mut port = port(&[A]);
-    assert_eq!(port.choose(standby(true), LIST, sick(1000, 0), |_| true), Some(A), "better than nobody");
+    assert_eq!(port.choose(standby(true), LIST, None, sick(1000, 0), |_| true), Some(A), "better than nobody");
 }
 
 /// HOTSTANDBY, NOAUTOSWITCHBACK: whoever is ready first is used; and a router that has just taken over goes on
@@ -254,11 +288,11 @@ fn hot_standby_minds_health() {
 #[test]
 fn hot_standby_begins_with_the_first() {
     let mut port = port(&[B, A, C]);
-    assert_eq!(port.choose(standby(false), LIST, by_rank, |_| true), Some(B));
+    assert_eq!(port.choose(standby(false), LIST, None, by_rank, |_| true), Some(B));
     let mut port = self::port(&[A, B, C]);
     port.change(C, |row| row.active = 3);
     port.change(B, |row| row.active = 1);
-    assert_eq!(port.choose(standby(false), LIST, by_rank, |_| true), Some(C));
+    assert_eq!(port.choose(standby(false), LIST, None, by_rank, |_| true), Some(C));
 }
 
 /// F7.144, as it is written: every row is looked at, loads are compared as fractions.
@@ -310,7 +344,7 @@ proptest! {
                     let reachable = if step == 4 { number } else { u16::MAX };
                     let expected = by_the_book(&port, weighted, &weights, reachable);
                     let offer = |stack: StackId| weighing(weights[usize::from(stack.0)]).filter(|one| one.weight > 0);
-                    let chosen = port.choose(policy, list, offer, |stack| reachable & 1 << stack.0 != 0);
+                    let chosen = port.choose(policy, list, None, offer, |stack| reachable & 1 << stack.0 != 0);
                     prop_assert_eq!(chosen, expected);
                     if let Some(chosen) = chosen {
                         (0..number % 50).for_each(|_| port.change(chosen, |row| row.active += 1));

@@ -371,6 +371,40 @@ impl Cluster {
         server
     }
 
+    /// As [`connect`](Cluster::connect), for a client on this image.
+    pub fn connect_on(&mut self, index: usize, ends: Ends, sequence: u32) -> Option<usize> {
+        self.order(index, |vipa, now| vipa.opened(now, ends.1, ends.0, sequence, false));
+        self.own_sends(index, &segment(ends, sequence, SYN));
+        self.run(20);
+        let server = self.holder(ends);
+        if server.is_some() {
+            self.own_sends(index, &segment(ends, sequence + 1, ACK));
+            self.run(20);
+        }
+        server
+    }
+
+    /// A segment of a client on this image.
+    pub fn own_sends(&mut self, index: usize, bytes: &[u8]) {
+        let now = self.now;
+        let disposition = self.node_mut(index).vipa.route(now, Packet::copy_of(bytes), Origin::Stack);
+        self.dispose(index, disposition);
+        self.settle(index);
+    }
+
+    /// As [`answer`](Cluster::answer), for a client on this image.
+    pub fn answer_on(&mut self, index: usize, ends: Ends, millis: u64) -> Answer {
+        self.seen.clear();
+        self.own_sends(index, &segment(ends, 5000, ACK));
+        self.run(millis);
+        self.seen.iter().find(|(who, _)| *who == ends).map_or(Answer::Silence, |(_, answer)| *answer)
+    }
+
+    /// The client's side of a connection on this image ends too.
+    pub fn hang_up(&mut self, index: usize, ends: Ends, sequence: u32) {
+        self.order(index, |vipa, now| vipa.ended(now, ends.1, ends.0, sequence));
+    }
+
     /// Sends a segment of an open connection, and waits `millis` for what comes of it.
     pub fn answer(&mut self, ends: Ends, millis: u64) -> Answer {
         self.seen.clear();

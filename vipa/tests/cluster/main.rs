@@ -9,5 +9,6 @@ mod harness;
 mod methods;
 mod moves;
 mod operator;
+mod optlocal;
 mod races;
 mod takeovers;

@@ -133,7 +133,7 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Opens a connection from `local` (chosen by the stack if `None`) to `remote`.
+    /// Opens a connection from `local` (chosen by the stack if `None`) to `remote`, which may be a DVIPA.
     ///
     /// # Errors
     /// No route, no free port, or what the peer or the network answered.
@@ -142,7 +142,12 @@ impl TcpStream {
             Some(local) if local.port() == 0 && !local.ip().is_unspecified() => {
                 tokio::time::timeout(LEASE_WAIT, connect_leased(image, local, remote)).await??
             }
-            _ => image.lock().stack.tcp_connect(image.now(), local, remote).map_err(io::Error::other)?,
+            local => {
+                let mut core = image.lock();
+                let to_dvipa = || core.vipa.client_address(remote.ip()).map(|own| SocketAddr::new(own, 0));
+                let local = local.or_else(to_dvipa);
+                core.stack.tcp_connect(image.now(), local, remote).map_err(io::Error::other)?
+            }
         };
         image.kick();
         let stream = TcpStream { image: image.clone(), id, write_shut: false };
@@ -214,7 +219,7 @@ impl TcpStream {
     }
 
     /// Resets the connection.
-    pub fn abort(self) {
+    pub fn reset(&mut self) {
         let now = self.image.now();
         self.image.lock().stack.tcp_abort(now, self.id);
         self.image.kick();
