@@ -127,6 +127,7 @@ fn every_report_can_be_asked_for() {
         ("MVS1", "CONN -E appa", "APPA     203.0.113.1..60        0.0.0.0..0             Listen"),
         ("MVS1", "ALLCONN", "Establsh"),
         ("MVS1", "ALL -P 60", "    MaximumBacklog:"),
+        ("MVS1", "ALL -P 60", "  SEF: 100"),
         ("MVS1", "ALL -P 60", "    CongestionWindow:"),
         ("MVS1", "CONFIG", "  SysplexMonitor:      Join: Yes"),
         ("MVS1", "STATS", "TCP Statistics"),

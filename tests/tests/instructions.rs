@@ -14,7 +14,7 @@ const BOUNDS: [(&str, f64); 13] = [
     ("CRT remove and insert", 530.0),
     ("round robin, 64 targets", 227.0),
     ("by share, 64 targets", 608.0),
-    ("hot standby, 64 targets", 1860.0),
+    ("hot standby, 64 targets", 145.0),
     ("by weight, 64 targets", 715.0),
     ("forwarding decision", 760.0),
     ("segment in, ACK out", 3515.0),

@@ -156,6 +156,8 @@ pub(crate) struct Port {
     last: Option<StackId>,
     /// The one that HOTSTANDBY uses.
     standby: Option<StackId>,
+    /// Its place, if no other row can come before it; right while `weighed` is.
+    settled: Option<usize>,
     /// A row is to be probed.
     probes: bool,
 }
@@ -253,11 +255,7 @@ impl Port {
                     None => self.least(reachable),
                     Some(favour) => self.least_favouring(favour, reachable),
                 },
-                Policy::Standby(how) => {
-                    let place = self.standby(how, &self.ratings, reachable);
-                    self.standby = place.map(|place| self.rows[place].0);
-                    place
-                }
+                Policy::Standby(how) => self.in_use(how, reachable),
             }?,
         };
         let (chosen, row) = &mut self.rows[place];
@@ -295,6 +293,7 @@ impl Port {
             };
         }
         self.ratings = ratings;
+        self.settled = None;
         self.by_share = matches!(policy, Policy::Share);
         self.weighed = Some((list, policy));
     }
@@ -369,6 +368,19 @@ impl Port {
         let least = self.least(reachable);
         self.loads[place] = load;
         least
+    }
+
+    /// HOTSTANDBY's choice, which looks at all rows only when something has changed. What is weighed anew is
+    /// forgotten; of what is not, reachability alone can change the choice. So it is remembered if it is the same
+    /// with every target in reach: then it stands as long as the one in use is in reach itself.
+    fn in_use(&mut self, how: StandbyPolicy, reachable: impl Fn(StackId) -> bool) -> Option<usize> {
+        if let Some(place) = self.settled.filter(|place| reachable(self.rows[*place].0)) {
+            return Some(place);
+        }
+        let place = self.standby(how, &self.ratings, reachable);
+        self.standby = place.map(|place| self.rows[place].0);
+        self.settled = place.filter(|place| self.standby(how, &self.ratings, |_| true) == Some(*place));
+        place
     }
 
     /// HOTSTANDBY: the one in use, if it still takes something; with AUTOSWITCHBACK the preferred one before it.

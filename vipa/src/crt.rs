@@ -77,6 +77,9 @@ struct Expiry {
     created: Seconds,
 }
 
+/// Expiries that are looked at for each new one, while those of established connections are sorted out.
+const SORTED_AT_ONCE: usize = 4;
+
 /// The table. Lookups are O(1); nothing is allocated by them.
 #[derive(Debug)]
 pub(crate) struct Crt {
@@ -87,6 +90,10 @@ pub(crate) struct Crt {
     /// Entries that were made without their holder's word, in the order in which they expire. What
     /// became of each is seen when its turn comes.
     expiry: VecDeque<Expiry>,
+    /// Those before them, of entries that were half-open when they were last looked at.
+    sorted: VecDeque<Expiry>,
+    /// `expiry` has become long: step by step, what matters of it goes to `sorted`.
+    sorting: bool,
     half_open_life: Duration,
 }
 
@@ -94,7 +101,8 @@ impl Crt {
     /// An empty table for `limit` entries, at most `half_open_limit` of them half-open. `seed`
     /// keeps clients from choosing ports that collide.
     pub fn new(seed: u64, limit: usize, half_open_limit: usize, half_open_life: Duration) -> Self {
-        Crt { entries: Flows::new(seed), limit, half_open_limit, half_open: 0, expiry: VecDeque::new(), half_open_life }
+        let (entries, expiry, sorted) = (Flows::new(seed), VecDeque::new(), VecDeque::new());
+        Crt { entries, limit, half_open_limit, half_open: 0, expiry, sorted, sorting: false, half_open_life }
     }
 
     /// Number of entries.
@@ -145,7 +153,7 @@ impl Crt {
         self.half_open -= usize::from(before.is_some_and(|before| before.is_half_open()));
         self.half_open += usize::from(entry.is_half_open());
         if entry.evidence != Evidence::Holder {
-            self.forget_changed();
+            self.sort_out();
             let Entry { instance, .. } = entry;
             self.expiry.push_back(Expiry { at: now + self.half_open_life, flow, instance, created });
         }
@@ -183,7 +191,7 @@ impl Crt {
     /// Takes out the half-open entry that has waited longest: a flood of SYNs pushes out its own
     /// kind, never an established entry (I22).
     pub fn evict(&mut self) -> Option<(Flow, Entry)> {
-        while let Some(expiry) = self.expiry.pop_front() {
+        while let Some(expiry) = self.pop_expiry(|_| true) {
             if self.made(&expiry).is_some_and(Entry::is_half_open) {
                 return self.remove(&expiry.flow).map(|entry| (expiry.flow, entry));
             }
@@ -195,7 +203,7 @@ impl Crt {
     /// target has to know of it. If it is half-open, it has been taken out (R5); the entry says
     /// which.
     pub fn expire(&mut self, now: Instant) -> Option<(Flow, Entry)> {
-        while let Some(expiry) = self.expiry.pop_front_if(|expiry| expiry.at <= now) {
+        while let Some(expiry) = self.pop_expiry(|expiry| expiry.at <= now) {
             if let Some(entry) = self.made(&expiry).copied() {
                 if entry.is_half_open() {
                     self.remove(&expiry.flow);
@@ -208,7 +216,7 @@ impl Crt {
 
     /// When [`expire`](Crt::expire) may have the next one.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.expiry.front().map(|expiry| expiry.at)
+        self.sorted.front().or(self.expiry.front()).map(|expiry| expiry.at)
     }
 
     /// The entry that is to be looked at, if it is still there.
@@ -217,13 +225,29 @@ impl Crt {
         self.get(&expiry.flow).filter(of)
     }
 
-    /// Keeps `expiry` within twice its bound: at a high rate of connections, those that have been
-    /// established are not looked at again.
-    fn forget_changed(&mut self) {
-        if self.expiry.len() >= 2 * self.half_open_limit.max(32) {
-            let mut expiry = core::mem::take(&mut self.expiry);
-            expiry.retain(|expiry| self.made(expiry).is_some_and(Entry::is_half_open));
-            self.expiry = expiry;
+    /// The first of all expiries, if it is such a one.
+    fn pop_expiry(&mut self, wanted: impl Fn(&Expiry) -> bool) -> Option<Expiry> {
+        let first = if self.sorted.is_empty() { &mut self.expiry } else { &mut self.sorted };
+        first.pop_front_if(|expiry| wanted(expiry))
+    }
+
+    /// Keeps the expiries within three times the bound of half-open entries: at a high rate of connections, those
+    /// that have been established are not looked at again. A little for each new one, so that no packet waits for
+    /// all of them.
+    fn sort_out(&mut self) {
+        self.sorting |= self.expiry.len() >= 2 * self.half_open_limit.max(32);
+        for _ in 0..SORTED_AT_ONCE {
+            if !self.sorting {
+                return;
+            }
+            match self.expiry.pop_front() {
+                Some(expiry) if self.made(&expiry).is_some_and(Entry::is_half_open) => self.sorted.push_back(expiry),
+                Some(_) => {}
+                None => {
+                    core::mem::swap(&mut self.expiry, &mut self.sorted);
+                    self.sorting = false;
+                }
+            }
         }
     }
 }
@@ -294,8 +318,32 @@ mod tests {
             crt.insert(now, flow(port), entry(now, 1, true)).unwrap();
         }
         assert_eq!((crt.len(), crt.half_open), (150, 50));
-        assert!(crt.expiry.len() <= 100);
+        assert!(crt.expiry.len() + crt.sorted.len() <= 150);
         assert!((0..100).all(|port| crt.get(&flow(port)).is_some()));
+    }
+
+    /// R5: whatever is established meanwhile, half-open entries expire in the order in which they were made, and
+    /// what is remembered for it stays within its bound.
+    #[test]
+    fn half_open_entries_expire_in_order_among_many() {
+        let mut crt = table(100_000, 50);
+        let made = |port: u16| Instant::from_millis(port.into());
+        let mut half_open = Vec::new();
+        for port in 1..20_000 {
+            crt.insert(made(port), flow(port), entry(made(port), 1, true)).unwrap();
+            match port % 500 {
+                7 => half_open.push(port),
+                _ => assert!(crt.established(&flow(port)).is_some()),
+            }
+            assert!(crt.expiry.len() + crt.sorted.len() <= 150, "{port}");
+        }
+        assert_eq!(crt.next_deadline(), Some(made(7) + Duration::from_secs(30)));
+        let late = made(20_000) + Duration::from_secs(30);
+        let expired: Vec<u16> = core::iter::from_fn(|| crt.expire(late))
+            .filter_map(|(flow, entry)| entry.is_half_open().then_some(flow.remote_port))
+            .collect();
+        assert_eq!(expired, half_open);
+        assert_eq!((crt.half_open, crt.next_deadline()), (0, None));
     }
 
     #[test]

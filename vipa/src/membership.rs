@@ -8,153 +8,27 @@
 //! stack that was itself paused does not blame the others for it, nor one that its host does not
 //! let run, as far as the host says so ([`Action::Doubt`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod peer;
+mod watch;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use stack::Instant;
 
+pub use self::peer::Contact;
+use self::peer::Heartbeats;
+pub(crate) use self::peer::Peer;
 use crate::action::Action;
-use crate::config::Timing;
-use crate::dvipa::{Definition, DvipaId};
+use crate::dvipa::DvipaId;
 use crate::event::Event;
-use crate::guard::Guard;
-use crate::session::Session;
 use crate::vipa::Vipa;
 use crate::wire::message::{Life, Message};
 use crate::workload::Workload;
 
-/// A host that lets a process wait for a processor excuses its silence for so many times as long as
-/// another's at the most.
-const PATIENCE: u32 = 10;
-
 /// A stack's index in the order of XCF addresses, this stack's own included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StackId(pub u16);
-
-/// Contact with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contact {
-    /// Never heard in this life of this stack, or gone.
-    None,
-    /// Each side hears the other.
-    Up,
-    /// It was up, in a life that may still go on.
-    Silent,
-}
-
-/// Another stack.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub xcf: IpAddr,
-    pub name: Option<String>,
-    pub process: Option<u32>,
-    pub linked: bool,
-    pub leaving: bool,
-    pub contact: Contact,
-    pub session: Session,
-    /// Its complete VIPA list has come in this session.
-    pub listed: bool,
-    /// The list that is just coming in.
-    pub draft: BTreeMap<IpAddr, Definition>,
-    /// What its workload manager says.
-    pub workload: Workload,
-    /// It has answered a heartbeat of this session that was sent after this stack's last stall.
-    pub fresh: bool,
-    /// Heartbeats sent until then.
-    sent_before: u64,
-    /// Its life that was refused.
-    pub refused: Option<u64>,
-    /// Its life that [`Action::PeerUp`] told of.
-    pub announced: Option<u64>,
-    /// Since when it is silent, or was never heard.
-    pub since: Instant,
-    heard_at: Instant,
-    hears_me_at: Instant,
-    /// When the host was last asked about it, and until when its silence is excused.
-    doubted_at: Instant,
-    excused_until: Instant,
-    heartbeats: Heartbeats,
-    next_heartbeat: Instant,
-    /// Heartbeats since its claims were last the same as ours, or were last sent to it.
-    pub disagreements: u8,
-    /// The lives of others that are not over as far as it knows.
-    lives: Vec<Life>,
-    /// A life of it that another stack told of before that one was lost itself, and until when that counts.
-    rumour: Option<(u64, Instant)>,
-}
-
-#[derive(Debug, Default)]
-struct Heartbeats {
-    /// Sent.
-    sent: u64,
-    /// The last of theirs that arrived.
-    heard: u64,
-    /// The last of ours that arrived there.
-    echoed: u64,
-}
-
-impl Peer {
-    pub fn new(xcf: IpAddr, session: Session, now: Instant) -> Self {
-        Peer {
-            xcf,
-            name: None,
-            process: None,
-            linked: false,
-            leaving: false,
-            contact: Contact::None,
-            session,
-            listed: false,
-            draft: BTreeMap::new(),
-            workload: Workload::default(),
-            fresh: true,
-            sent_before: 0,
-            refused: None,
-            announced: None,
-            since: now,
-            heard_at: now,
-            hears_me_at: now,
-            doubted_at: now,
-            excused_until: now,
-            heartbeats: Heartbeats::default(),
-            next_heartbeat: now,
-            disagreements: 0,
-            lives: Vec::new(),
-            rumour: None,
-        }
-    }
-
-    pub fn is_up(&self) -> bool {
-        self.contact == Contact::Up
-    }
-
-    /// For people.
-    pub fn label(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.xcf.to_string())
-    }
-
-    /// A datagram of its present session has come.
-    pub fn heard(&mut self, now: Instant) {
-        self.heard_at = now;
-    }
-
-    /// Its last word that it hears us.
-    fn last_word(&self) -> Instant {
-        self.heard_at.min(self.hears_me_at)
-    }
-
-    /// The moment from which it counts as silent, if nothing comes.
-    fn silent_at(&self, timing: &Timing) -> Instant {
-        let longest = self.last_word() + PATIENCE * timing.silence;
-        (self.last_word() + timing.silence).max(self.excused_until.min(longest))
-    }
-
-    /// When the host is asked whether it lets the process run: early enough to see it twice before
-    /// its silence counts.
-    fn doubt_at(&self, timing: &Timing) -> Option<Instant> {
-        let first = self.last_word() + timing.silence.saturating_sub(2 * timing.heartbeat);
-        self.process.map(|_| first.max(self.doubted_at + timing.heartbeat))
-    }
-}
 
 impl Vipa {
     /// The peer with this XCF address.
@@ -381,28 +255,6 @@ impl Vipa {
         self.lost(stack, true);
     }
 
-    /// The answer to [`Action::Doubt`]: the peer's process wants a processor and gets none. Afterwards
-    /// poll actions.
-    pub fn peer_starves(&mut self, now: Instant, xcf: IpAddr) {
-        self.advance(now);
-        self.deadline_changed();
-        let until = now + 2 * self.config.timing.heartbeat;
-        if let Some(peer) = self.stack_of(xcf).and_then(|stack| self.peers.get_mut(&stack)) {
-            peer.excused_until = until;
-            self.counters.excused += 1;
-        }
-    }
-
-    fn silent(&mut self, stack: StackId) {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&stack) else { return };
-        peer.contact = Contact::Silent;
-        peer.since = now;
-        let name = peer.label();
-        self.event(Event::Silent { stack: name });
-        self.lost(stack, false);
-    }
-
     /// What waits for the peer waits no longer; others take over what it routed.
     fn lost(&mut self, stack: StackId, dead: bool) {
         self.keep_rumours(stack);
@@ -436,127 +288,5 @@ impl Vipa {
             self.exit = choice;
             self.actions.push_back(Action::Exit(choice));
         }
-    }
-
-    /// Whether this stack has just slept, and does not know yet what the others have done meanwhile:
-    /// what waited for it may be meant for another by now (R11).
-    pub(crate) fn is_dazed(&self) -> bool {
-        let unknown = |peer: &Peer| peer.is_up() && !(peer.fresh && peer.listed);
-        self.now < self.dazed_until && self.peers.values().any(unknown)
-    }
-
-    /// Once this stack has come to itself, what has waited for that is done.
-    pub(crate) fn come_to(&mut self) {
-        if self.waits_dazed && !self.is_dazed() {
-            self.waits_dazed = false;
-            self.reconsider();
-            for id in self.dvipa_ids() {
-                self.gathered(id);
-                self.turn_route(id);
-                self.reexamine(id);
-            }
-        }
-    }
-
-    /// This stack was not run for a while: that others were not heard meanwhile says nothing.
-    pub(crate) fn forgive_stall(&mut self, now: Instant) {
-        let gap = now.since(self.now);
-        if gap > 2 * self.config.timing.heartbeat {
-            for peer in self.peers.values_mut() {
-                peer.heard_at += gap;
-                peer.hears_me_at += gap;
-                peer.fresh = false;
-                peer.sent_before = peer.heartbeats.sent;
-                peer.next_heartbeat = now;
-            }
-            self.dazed_until = now + self.config.timing.silence;
-            self.waits_dazed = true;
-            if self.guards(Guard::Silent) {
-                self.hold.doubt();
-            }
-            self.deadline_changed();
-        }
-    }
-
-    /// Lives of peers that are not known to be over.
-    fn lives(&self) -> Vec<Life> {
-        let known = self.peers.values().filter(|peer| peer.contact != Contact::None);
-        let life = |peer: &Peer| Some(Life { xcf: peer.xcf, incarnation: peer.announced?, up: peer.is_up() });
-        known.filter_map(life).collect()
-    }
-
-    /// Heartbeats that are due, and peers that have become silent or are given up.
-    pub(crate) fn watch_peers(&mut self) {
-        let now = self.now;
-        let timing = self.config.timing.clone();
-        // Those that are nearly due go with those that are: one wake-up for all.
-        let soon = now + timing.heartbeat / 4;
-        let due = self.peers.values().any(|peer| peer.next_heartbeat <= now);
-        let (lives, claims) = if due { (self.lives(), self.claims_digest()) } else { (Vec::new(), 0) };
-        let mut silent = Vec::new();
-        let mut given_up = Vec::new();
-        for (stack, peer) in &mut self.peers {
-            if due && peer.next_heartbeat <= soon {
-                peer.next_heartbeat = now + timing.heartbeat;
-                if peer.session.is_agreed() {
-                    peer.heartbeats.sent += 1;
-                    let Heartbeats { sent: count, heard, .. } = peer.heartbeats;
-                    let heartbeat = Message::Heartbeat { count, heard, claims, lives: lives.clone() };
-                    let datagram = peer.session.unsequenced(&heartbeat);
-                    self.counters.heartbeats_sent += 1;
-                    self.counters.heartbeats_sent_bytes += datagram.len() as u64;
-                    self.actions.push_back(Action::Send { to: peer.xcf, datagram });
-                } else {
-                    peer.session.owe_hello();
-                }
-            }
-            match peer.contact {
-                Contact::Up if peer.silent_at(&timing) <= now => silent.push(*stack),
-                Contact::Up if peer.doubt_at(&timing).is_some_and(|at| at <= now) => {
-                    peer.doubted_at = now;
-                    let doubt = peer.process.map(|process| Action::Doubt { xcf: peer.xcf, process });
-                    self.actions.extend(doubt);
-                }
-                Contact::Silent if peer.since + timing.forget <= now => given_up.push(*stack),
-                _ => {}
-            }
-        }
-        silent.into_iter().for_each(|stack| self.silent(stack));
-        given_up.into_iter().for_each(|stack| self.give_up(stack));
-        if !self.discovered && now >= self.started + timing.discovery {
-            self.discovered = true;
-            self.reconsider();
-            self.event(Event::InGroup { restored: self.rejoined });
-        }
-    }
-
-    /// A peer has been silent for so long that what it held counts as lost. Should it come back
-    /// in the same life, a new session has it report everything.
-    fn give_up(&mut self, stack: StackId) {
-        let Some(peer) = self.peers.get_mut(&stack) else { return };
-        peer.contact = Contact::None;
-        peer.listed = false;
-        peer.session.restart();
-        let name = peer.label();
-        self.workload_changed();
-        let connections = self.purge(stack);
-        self.event(Event::Gone { stack: name, connections });
-        self.lost(stack, true);
-    }
-
-    /// When [`watch_peers`](Vipa::watch_peers) has something to do.
-    pub(crate) fn membership_deadline(&self) -> Option<Instant> {
-        let timing = &self.config.timing;
-        let peers = self.peers.values().flat_map(|peer| {
-            let change = match peer.contact {
-                Contact::Up => Some(peer.silent_at(timing)).min(peer.doubt_at(timing).or(Some(Instant::FAR_FUTURE))),
-                Contact::Silent => Some(peer.since + timing.forget),
-                Contact::None => None,
-            };
-            [Some(peer.next_heartbeat), change]
-        });
-        let discovery = (!self.discovered).then(|| self.started + timing.discovery);
-        let dazed = self.waits_dazed.then_some(self.dazed_until);
-        peers.chain([discovery, dazed]).flatten().min()
     }
 }

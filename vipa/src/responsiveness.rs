@@ -164,10 +164,16 @@ impl Vipa {
         }
     }
 
+    /// The server efficiency fraction, SEF, of the application that listens there: what [`serving`](Self::serving)
+    /// was told last, and 100 until then.
+    pub fn server_efficiency(&self, address: Option<IpAddr>, port: u16) -> u8 {
+        self.efficiencies.get(&(port, address)).copied().unwrap_or(100)
+    }
+
     /// The efficiency of the server that connections to the DVIPA and port get.
     pub(crate) fn efficiency(&self, dvipa: IpAddr, port: u16) -> u8 {
-        let of = |address| self.efficiencies.get(&(port, address)).copied();
-        of(Some(dvipa)).or_else(|| of(None)).unwrap_or(100)
+        let bound = self.listeners.contains_key(&(port, Some(dvipa)));
+        self.server_efficiency(Some(dvipa).filter(|_| bound), port)
     }
 
     /// At the end of an interval: asks about the one before, and gives those that did not answer a chance.

@@ -8,9 +8,11 @@ use vipa::{Define, Definitions, Distribute, Method, Moveable, Options, PortRange
 
 use super::node::{NetworkLink, Node, Plan};
 use super::socket::{TcpListener, TcpStream};
+use super::weigh::Weigher;
 use super::xcf::Exchange;
 use crate::apps;
 use crate::device::Memory;
+use crate::workload;
 
 const DVIPA: [u8; 4] = [203, 0, 113, 1];
 
@@ -87,4 +89,32 @@ async fn with_super_segments() {
 #[tokio::test]
 async fn without_super_segments() {
     a_target_without_a_link_serves(0).await;
+}
+
+/// SEF: what waits to be accepted takes up the backlog; once it is accepted, the server is as good as new.
+#[tokio::test]
+async fn a_server_that_does_not_accept_is_not_efficient() {
+    let (near, far) = Memory::pair(0);
+    let client = image(9, &Exchange::default(), &[], Some(near), Definitions::default());
+    let server = image(1, &Exchange::default(), &[], Some(far), Definitions::default());
+    let at = SocketAddr::from(([198, 51, 100, 1], 7));
+    let options = stack::tcp::ListenOptions { backlog: 4, ..Default::default() };
+    let mut listener = TcpListener::bind(server.shared(), at, options).unwrap();
+    let interval = std::time::Duration::from_millis(1);
+    let _weigher = Weigher::start(server.shared().clone(), workload::Plan::none.manager("MVS1"), interval);
+    let becomes = async |sef: u8| {
+        while server.shared().lock().vipa.server_efficiency(Some(at.ip()), at.port()) != sef {
+            tokio::time::sleep(interval).await;
+        }
+    };
+    becomes(100).await;
+    let mut streams = Vec::new();
+    for sef in [75, 50, 25] {
+        streams.push(TcpStream::connect(client.shared(), None, at).await.unwrap());
+        becomes(sef).await;
+    }
+    for sef in [50, 75, 100] {
+        streams.push(listener.accept().await.unwrap().0);
+        becomes(sef).await;
+    }
 }

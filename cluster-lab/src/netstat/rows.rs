@@ -206,6 +206,8 @@ pub struct ListenerRow {
     pub half_open: usize,
     /// Connections that it has taken and that are there still.
     pub current_connections: usize,
+    /// Server efficiency fraction: how much of the backlog is free, in percent.
+    pub sef: u8,
     pub quiesced: bool,
 }
 

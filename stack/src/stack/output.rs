@@ -175,7 +175,7 @@ impl Egress for Sorter<'_> {
                 counters.out_transmits += 1;
                 return self.out.transmit(packet);
             }
-            Some(Kind::Link | Kind::Xcf | Kind::Loopback) => {}
+            Some(Kind::Link | Kind::Xcf) => {}
         }
         if self.looped.len() >= self.room {
             counters.out_discards += 1;

@@ -354,6 +354,41 @@ proptest! {
         }
     }
 
+    /// I14, I21: HOTSTANDBY remembers the one in use, and chooses as if it looked at every row each time.
+    #[test]
+    fn hot_standby_remembers_well(
+        steps in proptest::collection::vec((0u8..8, 1u16..8, any::<u16>()), 0..300),
+        switch_back: bool,
+        health_switch: bool,
+    ) {
+        let how = StandbyPolicy { switch_back, health_switch };
+        let (mut port, mut healths, mut reachable) = (Port::default(), [100u8; 8], u16::MAX);
+        for (step, stack, number) in steps {
+            let (stack, place) = (StackId(stack), usize::from(stack));
+            match step {
+                0 => ready(&mut port, stack, number % 2),
+                1 if port.row(stack).is_some() => vitals(&mut port, stack, (number % 2) as u8 * 100),
+                2 => {
+                    healths[place] = (number % 2) as u8 * 100;
+                    port.reweigh();
+                }
+                3 => reachable ^= u16::from(number % 4 == 0) << place,
+                4 if port.row(stack).is_some() => port.change(stack, |row| row.active = u32::from(number % 4)),
+                _ => {
+                    let offer = |stack: StackId| {
+                        let rank = if stack.0 == 3 { 255 } else { stack.0 as u8 };
+                        (stack.0 < 7).then(|| Offer { rank, health: healths[usize::from(stack.0)], ..Offer::PLAIN })
+                    };
+                    let is_reachable = |stack: StackId| reachable & 1 << stack.0 != 0;
+                    let ratings = Rating::of(&port.rows, Policy::Standby(how), offer);
+                    let expected = port.standby(how, &ratings, is_reachable).map(|place| port.rows[place].0);
+                    let chosen = port.choose(Policy::Standby(how), LIST, None, offer, is_reachable);
+                    prop_assert_eq!(chosen, expected);
+                }
+            }
+        }
+    }
+
     /// Loads compare as the fractions do.
     #[test]
     fn loads_compare_as_fractions(a: u32, b: u32, v in 1u8.., w in 1u8..) {

@@ -241,6 +241,8 @@ fn a_server_that_does_not_accept_is_found() {
     cluster.order(MVS4, |vipa, _| vipa.serving(Some(dva1()), 60, 0));
     spread(&mut cluster, 2000..2400);
     assert_eq!((row(&cluster, MVS1, MVS4).sef, row(&cluster, MVS1, MVS4).tsr), (0, 0));
+    let itself = |image| cluster.node(image).vipa.server_efficiency(Some(dva1()), 60);
+    assert_eq!((itself(MVS4), itself(MVS2)), (0, 100), "as the targets see it themselves");
     assert!(rates(&cluster).1 > 90, "{:?}", rates(&cluster));
 }
 

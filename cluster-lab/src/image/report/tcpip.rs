@@ -110,6 +110,7 @@ pub(super) fn details(shared: &Shared, apps: &Applications) -> Report {
                 current_backlog: listener.accept_queue,
                 half_open: listener.syn_queue,
                 current_connections: 0,
+                sef: core.vipa.server_efficiency(address, port),
                 quiesced: core.vipa.is_server_quiesced(address, port),
             };
             (server(address, port), row)

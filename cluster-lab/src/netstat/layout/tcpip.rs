@@ -43,10 +43,10 @@ pub(super) fn details(f: &mut Formatter<'_>, rows: &[DetailRow]) -> Result {
 }
 
 fn listener(f: &mut Formatter<'_>, row: &ListenerRow) -> Result {
-    let ListenerRow { maximum_backlog, current_backlog, half_open, current_connections, quiesced } = row;
+    let ListenerRow { maximum_backlog, current_backlog, half_open, current_connections, sef, quiesced } = row;
     writeln!(f, "    MaximumBacklog:    {maximum_backlog:010}  CurrentBacklog: {current_backlog:010}")?;
-    writeln!(f, "    CurrentConnections: {current_connections:010}  HalfOpen:      {half_open:010}")?;
-    writeln!(f, "    Quiesced: {}", yes(*quiesced))
+    writeln!(f, "    CurrentConnections: {current_connections:010}  SEF: {sef:03}")?;
+    writeln!(f, "    HalfOpen:          {half_open:010}  Quiesced: {}", yes(*quiesced))
 }
 
 fn tcp(f: &mut Formatter<'_>, row: &TcpRow) -> Result {

@@ -56,6 +56,45 @@ fn vdpt_detail_is_laid_out_as_on_zos() {
     assert!(ReportKind::Vdpt.has(Some(Variant::Dvipa)).is_err());
 }
 
+/// ALL: a listener.
+#[test]
+fn all_is_laid_out_as_on_zos() {
+    let connection = ConnectionRow {
+        user: "WEB".into(),
+        protocol: "TCP".into(),
+        local: "201.2.10.11..80".into(),
+        foreign: "0.0.0.0..0".into(),
+        state: "Listen".into(),
+        send_queue: 0,
+        receive_queue: 3,
+    };
+    let listener = ListenerRow {
+        maximum_backlog: 10,
+        current_backlog: 3,
+        half_open: 1,
+        current_connections: 7,
+        sef: 70,
+        quiesced: false,
+    };
+    let row = DetailRow { connection, listener: Some(listener), tcp: None };
+    let report = Report::All { connections: vec![row] };
+    let text = report.to_string();
+    assert_eq!(
+        lines(&text)[..],
+        [
+            "Client Name: WEB",
+            "  Local Socket: 201.2.10.11..80",
+            "  Foreign Socket: 0.0.0.0..0",
+            "    State: Listen",
+            "    ReceiveDataQueued: 0000000003  SendDataQueued: 0000000000",
+            "    MaximumBacklog:    0000000010  CurrentBacklog: 0000000003",
+            "    CurrentConnections: 0000000007  SEF: 070",
+            "    HalfOpen:          0000000001  Quiesced: No",
+        ]
+    );
+    assert_eq!(report.to_json()["connections"][0]["listener"]["sef"], 70);
+}
+
 /// VCRT and VCRT DETAIL.
 #[test]
 fn vcrt_is_laid_out_as_on_zos() {

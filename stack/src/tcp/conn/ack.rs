@@ -293,14 +293,12 @@ impl Connection {
                     self.enter_fast_recovery(now, flight, cx);
                 }
                 // The window is down for a mark, and now something is lost as well.
-                Phase::Fast(_) if self.recovery.marked => {
-                    if duplicate && self.recovery.duplicates == DUP_THRESH {
-                        self.board.mark_first_lost(mss);
-                        self.lost_behind_mark(cx);
-                    }
+                Phase::Fast(_) if self.recovery.marked && duplicate && self.recovery.duplicates == DUP_THRESH => {
+                    self.board.mark_first_lost(mss);
+                    self.lost_behind_mark(cx);
                 }
                 // Step 3: a partial acknowledgment shows the next loss.
-                Phase::Fast(_) if advanced > 0 => self.board.mark_first_lost(mss),
+                Phase::Fast(_) if advanced > 0 && !self.recovery.marked => self.board.mark_first_lost(mss),
                 _ => {}
             }
         }
