@@ -31,7 +31,7 @@ pub fn workspace() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A program of the package `cluster-lab` in its release build, which is built first if need be, as `./run demo` does.
+/// `cluster-lab` or `instructions` in its release build, which is built first if need be.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -40,7 +40,7 @@ pub fn program(name: &str) -> PathBuf {
     let folder = BUILT.get_or_init(|| {
         let status = Command::new(env!("CARGO"))
             .current_dir(workspace())
-            .args(["build", "--release", "--quiet", "--package=cluster-lab"])
+            .args(["build", "--release", "--quiet", "--package=cluster-lab", "--package=instructions"])
             .status()
             .expect("cargo starts");
         assert!(status.success(), "the release build failed");

@@ -1,12 +1,11 @@
 //! How many instructions the hot paths of the cores take: unlike times, the same in every run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
-use tests::{succeed, workspace};
+use tests::{program, succeed};
 
-/// Each path of `vipa/benches/instructions.rs`, and the instructions that it may take at most: a tenth more
+/// Each path of `tests/instructions/`, and the instructions that it may take at most: a tenth more
 /// than it took when that was written, on x86-64 with Rust 1.95. Who makes one slower for a
 /// good reason says so in the commit that raises its bound; who makes it faster lowers it.
 const BOUNDS: [(&str, f64); 13] = [
@@ -24,22 +23,6 @@ const BOUNDS: [(&str, f64); 13] = [
     ("parsing", 355.0),
     ("checksum of 1460 bytes", 1570.0),
 ];
-
-/// Builds the paths; the program that takes them.
-fn program() -> PathBuf {
-    let output = succeed(Command::new(env!("CARGO")).current_dir(workspace()).args([
-        "bench",
-        "--no-run",
-        "--quiet",
-        "--package=vipa",
-        "--bench=instructions",
-        "--message-format=json",
-    ]));
-    let messages = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = messages.filter(|message| message["target"]["name"] == "instructions");
-    let mut program = program.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.next().expect("cargo names what it has built")
-}
 
 /// Instructions of one path, for each time that it is taken.
 fn instructions(program: &Path, path: &str) -> f64 {
@@ -61,7 +44,7 @@ fn instructions(program: &Path, path: &str) -> f64 {
 /// the number of connections.
 #[test]
 fn hot_paths_take_no_more_instructions() {
-    let program = program();
+    let program = program("instructions");
     let counted = BOUNDS.map(|(path, bound)| (path, instructions(&program, path), bound));
     for (path, count, bound) in counted {
         println!("{path:<30} {count:>8.1}, at most {bound:.0}");

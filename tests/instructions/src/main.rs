@@ -2,8 +2,9 @@
 //! times in a call to `measured`. `tests/tests/instructions.rs` does that, and says how many
 //! instructions each may take.
 
+#[path = "../../../vipa/benches/fixture/mod.rs"]
 mod fixture;
-#[path = "../../stack/benches/fixture/mod.rs"]
+#[path = "../../../stack/benches/fixture/mod.rs"]
 mod host;
 
 use fixture::{Cluster, Random, client, data, readdress};
