@@ -16,10 +16,13 @@ use crate::wire::message::Message;
 
 impl Vipa {
     /// Hands everything over as an orderly stop does, then deletes every DVIPA here; definitions
-    /// are kept. [`Action::Left`] follows; connections on DVIPAs that are left then are reset.
+    /// are kept. [`Event::LeftGroup`] follows; connections on DVIPAs that are left then are reset. Without effect
+    /// outside the group, and once an orderly stop has begun.
     pub fn leave_group(&mut self, now: Instant) {
-        self.staying = true;
-        self.leave(now);
+        if !self.outside && self.leaving.is_none() {
+            self.staying = true;
+            self.hand_over_all(now);
+        }
     }
 
     /// Comes back after [`leave_group`](Vipa::leave_group), as a new life with this number. Without

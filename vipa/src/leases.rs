@@ -165,12 +165,11 @@ impl Vipa {
         let blocks: BTreeSet<u16> =
             blocks.into_iter().filter(|block| *block >= FIRST && (block - FIRST).is_multiple_of(BLOCK)).collect();
         if dvipa.standing.collects() && dvipa.epoch == epoch {
-            let before = blocks.len();
             let taken = |block: &u16| dvipa.leases.table.get(block).is_some_and(|holder| *holder != from);
             let (lost, kept): (Vec<u16>, Vec<u16>) = blocks.into_iter().partition(taken);
             dvipa.leases.table.extend(kept.into_iter().map(|block| (block, from)));
             // Given to another after this stack was taken for dead.
-            if !lost.is_empty() && before > 0 {
+            if !lost.is_empty() {
                 self.tell_leases(id, from);
             }
         } else if dvipa.claim.as_ref().is_some_and(|claim| claim.owner == owner && claim.epoch == epoch) {
@@ -178,7 +177,10 @@ impl Vipa {
             dvipa.leases.own = blocks;
             dvipa.leases.wanted &= !more;
             let dvipa = dvipa.address;
-            self.actions.push_back(Action::PortsLeased { dvipa });
+            // Who waits would ask again, and be told the same.
+            if more {
+                self.actions.push_back(Action::PortsLeased { dvipa });
+            }
         }
     }
 }

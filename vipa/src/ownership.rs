@@ -30,6 +30,7 @@ use crate::dvipa::{Definition, DvipaId, PRIMARY};
 use crate::event::Event;
 use crate::guard::Guard;
 use crate::membership::StackId;
+use crate::responsiveness::Measure;
 use crate::takeback::{Gathering, Release};
 use crate::vipa::Vipa;
 use crate::wire::message::Message;
@@ -182,6 +183,8 @@ impl Vipa {
         (claim.prefix, claim.distribution) = (prefix, distribution);
         let (address, epoch) = (dvipa.address, claim.epoch);
         dvipa.epoch = epoch;
+        // Targets count by epoch: of what was sent in the one before they know nothing any more.
+        dvipa.measures.values_mut().for_each(Measure::forget_sent);
         self.recount_affinities(id, &scope);
         self.event(Event::Relisted { dvipa: address, epoch });
         for (port, stack, _) in self.dvipa(id).dpt.rows() {

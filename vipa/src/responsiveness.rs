@@ -48,6 +48,13 @@ pub(crate) struct Measure {
     vitals: Vitals,
 }
 
+impl Measure {
+    /// What was sent and is not judged yet does not count.
+    pub fn forget_sent(&mut self) {
+        self.sent = Ring::default();
+    }
+}
+
 /// Out of so many so many were good; not told yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
@@ -249,10 +256,9 @@ impl Vipa {
         let address = dvipa.address;
         let mut changes = Vec::new();
         for ((port, _), measure) in dvipa.measures.iter_mut().filter(|((_, stack), _)| *stack == from) {
-            let sent = core::mem::take(measure.sent.at(interval));
-            if sent == 0 {
-                continue;
-            }
+            // Not that of another interval, which has its place by now.
+            let Some(sent @ 1..) = measure.sent.get(interval) else { continue };
+            *measure.sent.at(interval) = 0;
             let none = Measured { port: *port, arrived: 0, requested: 0, completed: 0, efficiency: 100 };
             let told = servers.iter().find(|server| server.port == *port).unwrap_or(&none);
             let before = measure.vitals;

@@ -102,7 +102,7 @@ impl Gathering {
 pub(crate) struct Leaving {
     /// When it ends in any case.
     until: Instant,
-    /// [`Action::Left`] was said.
+    /// Nobody is left to take over what is still owned here.
     done: bool,
 }
 
@@ -293,10 +293,19 @@ impl Vipa {
     /// [`Action::Left`] follows when it is safe to exit, at the latest after three times
     /// [`rebuild_wait`](crate::Timing::rebuild_wait).
     pub fn leave(&mut self, now: Instant) {
-        self.advance(now);
-        if self.leaving.is_some() {
-            return;
+        if self.outside {
+            // Nobody waits for what is here.
+            self.actions.push_back(Action::Left);
+        } else if self.leaving.is_some() {
+            // It was about to leave the group, and does not stay after that.
+            self.staying = false;
+        } else {
+            self.hand_over_all(now);
         }
+    }
+
+    pub(crate) fn hand_over_all(&mut self, now: Instant) {
+        self.advance(now);
         self.leaving = Some(Leaving { until: now + 3 * self.config.timing.rebuild_wait, done: false });
         self.tell_all(&Message::Leaving);
         self.check_left();

@@ -249,7 +249,9 @@ impl Vipa {
         if core::mem::take(&mut self.departing) {
             self.depart();
             self.event(Event::LeftGroup);
-            self.actions.push_back(Action::Left);
+            if !self.staying {
+                self.actions.push_back(Action::Left);
+            }
         }
         if self.actions.is_empty() {
             self.flush();

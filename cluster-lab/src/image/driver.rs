@@ -254,8 +254,6 @@ impl Driver {
             Action::PortsLeased { .. } => core.leased.drain(..).for_each(Waker::wake),
             Action::Refused { why } => self.notice(Notice::Refused(why)),
             Action::Event(event) => self.notice(Notice::Event { at: crate::watch::monotonic(), event }),
-            // LEAVEGROUP: the image goes on without the cluster.
-            Action::Left if !core.vipa.in_group() => {}
             Action::Left => self.notice(Notice::Left),
         }
     }

@@ -39,6 +39,9 @@ use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
 pub(crate) use node::{set_exit, tell};
 pub use shared::Shared;
 
+/// Turns of the event loop in which an image that ends sends its resets.
+const PARTING_TURNS: usize = 16;
+
 /// How the supervisor starts this process.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Arguments {
@@ -108,7 +111,7 @@ async fn host(channel: UnixStream) -> Result<()> {
                 // The supervisor is gone: the lab is over.
                 None => return Ok(()),
             },
-            Some((image, story)) = told.recv() => Some(host.tell(image, story)),
+            Some((image, story)) = told.recv() => Some(host.tell(image, story).await),
         };
         if let Some(message) = message {
             control::write(&mut writer, &message).await?;
@@ -250,12 +253,15 @@ impl Host {
         })
     }
 
-    fn tell(&mut self, image: String, story: Story) -> FromImage {
+    async fn tell(&mut self, image: String, story: Story) -> FromImage {
         match story {
             Story::Told { at, told } => FromImage::Event { image, at, told },
             Story::Left => {
                 if let Some(running) = self.running.get(&image) {
                     running.node.abort_connections();
+                    for _ in 0..PARTING_TURNS {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 self.end(&image);
                 FromImage::Stopped { image }

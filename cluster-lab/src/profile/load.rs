@@ -231,6 +231,8 @@ fn image(
     let mut apps = Vec::new();
     for app in &raw.apps {
         let bind = if app.bind.eq_ignore_ascii_case("any") { None } else { source.address(&app.bind, names) };
+        // 0.0.0.0 and :: are every address as well.
+        let bind = bind.filter(|address| !address.is_unspecified());
         match u16::try_from(app.port) {
             Ok(port @ 1..) => {
                 let kind = kind(source, &app.kind, names);

@@ -108,6 +108,7 @@ impl Timeline {
             (Kind::Stopped, _) => self.end(image, at),
             (Kind::Paused, _) => drop(self.lost.insert(image.clone(), at)),
             (Kind::Continued, _) => drop(self.lost.remove(image)),
+            (Kind::InGroup, _) => drop(self.leaving.remove(image)),
             (Kind::Leaving, _) => drop(self.leaving.insert(stack)),
             (Kind::Silent | Kind::Gone, _) => drop(self.noticed.entry((image.clone(), stack)).or_insert(at)),
             (Kind::Back, _) => drop(self.noticed.remove(&(image.clone(), stack))),

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::guard::Guard;
 use crate::vipa::Vipa;
 use crate::wire::message::{Life, Message};
+use crate::workload::Workload;
 
 impl Vipa {
     /// Heartbeats that are due, and peers that have become silent or are given up.
@@ -65,6 +66,7 @@ impl Vipa {
         peer.contact = Contact::None;
         peer.listed = false;
         peer.session.restart();
+        peer.workload = Workload::default();
         let name = peer.label();
         self.workload_changed();
         let connections = self.purge(stack);

@@ -186,14 +186,20 @@ impl<'a> Parser<'a> {
         };
         for (address, at) in &addresses {
             let first = addresses[0].0;
-            if !address.is_ipv4() {
-                self.error(*at, format!("{address} does not go with an IPv4 mask"));
-            } else if network(*address) != network(first) {
+            if self.demand_v4(*address, *at) && network(*address) != network(first) {
                 self.error(*at, format!("{address} is outside the statement's subnet, that of {first}/{prefix}"));
             }
             self.add_define(Define { address: *address, prefix, moveable }, *at);
         }
         Ok(())
+    }
+
+    /// Behind an IPv4 mask.
+    fn demand_v4(&mut self, address: IpAddr, at: Position) -> bool {
+        if !address.is_ipv4() {
+            self.error(at, format!("{address} does not go with an IPv4 mask"));
+        }
+        address.is_ipv4()
     }
 
     fn add_define(&mut self, define: Define, at: Position) {
@@ -228,6 +234,9 @@ impl<'a> Parser<'a> {
             None => None,
         };
         for (address, at) in self.addresses(statement)? {
+            if create.is_some() {
+                self.demand_v4(address, at);
+            }
             self.add_backup(Backup { address, rank, create }, at);
         }
         Ok(())
@@ -261,7 +270,11 @@ impl<'a> Parser<'a> {
             addresses.into_iter().map(|(address, length, at)| (address, length.unwrap_or(128), at)).collect()
         } else {
             let prefix = self.mask(statement)?;
-            self.addresses(statement)?.into_iter().map(|(address, at)| (address, prefix, at)).collect()
+            let addresses = self.addresses(statement)?;
+            for (address, at) in &addresses {
+                self.demand_v4(*address, *at);
+            }
+            addresses.into_iter().map(|(address, at)| (address, prefix, at)).collect()
         };
         self.trailing(statement)?;
         for (address, prefix, at) in ranges {

@@ -74,6 +74,11 @@ fn ipv6_statements_are_understood() {
     }
     for (text, reason) in [
         ("VIPADYNAMIC VIPADEFINE 255.255.255.0 2001:db8::1 ENDVIPADYNAMIC", "does not go with an IPv4 mask"),
+        ("VIPADYNAMIC VIPARANGE 255.255.255.0 2001:db8::1 ENDVIPADYNAMIC", "does not go with an IPv4 mask"),
+        (
+            "VIPADYNAMIC VIPABACKUP 9 MOVEABLE IMMEDIATE 255.255.255.0 2001:db8::1 ENDVIPADYNAMIC",
+            "does not go with an IPv4 mask",
+        ),
         ("VIPADYNAMIC VIPADEFINE 2001:db8::1/129 ENDVIPADYNAMIC", "no address mask"),
         ("VIPADYNAMIC VIPADEFINE 2001:db8::1/64 203.0.113.1 ENDVIPADYNAMIC", "no IPv6 address"),
         ("VIPADYNAMIC VIPARANGE 2001:db8:: ENDVIPADYNAMIC", "without a length"),

@@ -573,14 +573,13 @@ impl Cluster {
                         let owner = *self.claims.entry((*dvipa, *epoch)).or_insert(index);
                         assert_eq!(owner, index, "I1: one owner for each epoch of {dvipa}");
                     }
+                    if matches!(event, Event::LeftGroup) {
+                        // Back in the group it meets the others anew.
+                        self.node_mut(index).watched.clear();
+                    }
                     self.events.push((index, event));
                 }
-                Action::Left => {
-                    let node = self.node_mut(index);
-                    node.left = true;
-                    // Back in the group it meets the others anew.
-                    node.watched.clear();
-                }
+                Action::Left => self.node_mut(index).left = true,
                 Action::Break(broken) => {
                     let held: Vec<Ends> = self.node(index).held.keys().copied().collect();
                     held.into_iter()

@@ -168,7 +168,7 @@ fn leave_and_join_the_group() {
     connections.iter().for_each(|ends| assert!(cluster.connect(*ends, 1).unwrap() < 5));
     cluster.order(MVS1, |vipa, now| vipa.leave_group(now));
     cluster.run(500);
-    assert!(cluster.node(MVS1).left && !cluster.node(MVS1).vipa.in_group());
+    assert!(!cluster.node(MVS1).left && !cluster.node(MVS1).vipa.in_group());
     assert_eq!(cluster.owners(dva1()), [MVS5]);
     assert!(cluster.node(MVS1).home.is_empty() && cluster.node(MVS1).held.is_empty());
     assert_eq!(cluster.dvipa(MVS5, dva1()).targets, [xcf(2), xcf(4)]);
@@ -408,4 +408,21 @@ fn events_have_zos_messages() {
     cluster.run(2000);
     let again = told(&mut cluster, MVS1);
     assert!(again.iter().any(|line| line.starts_with("EZD1192I")), "{again:?}");
+}
+
+/// An orderly stop ends outside the group as well, and while the group is being left.
+#[test]
+fn a_stack_outside_the_group_stops() {
+    let mut cluster = figure4();
+    cluster.order(MVS1, |vipa, now| vipa.leave_group(now));
+    cluster.run(500);
+    assert!(!cluster.node(MVS1).left);
+    cluster.order(MVS1, |vipa, now| vipa.leave(now));
+    assert!(cluster.node(MVS1).left);
+    cluster.order(MVS5, |vipa, now| {
+        vipa.leave_group(now);
+        vipa.leave(now);
+    });
+    cluster.run(2000);
+    assert!(cluster.node(MVS5).left);
 }

@@ -156,7 +156,9 @@ fn takeover_in(log: &[String], dvipas: usize) -> Option<(f64, usize)> {
     let lines: Vec<(f64, &str)> = log.iter().filter_map(|line| parsed(line)).collect();
     let killed = format!("{ROUTER}: killed");
     let gone = format!(": {ROUTER} is gone");
-    let noticed = lines.iter().find(|(_, text)| *text == killed || text.contains(&gone))?.0;
+    // Lines stand in the order in which they reached the supervisor.
+    let noticed = lines.iter().filter(|(_, text)| *text == killed || text.contains(&gone));
+    let noticed = noticed.map(|(at, _)| *at).reduce(f64::min)?;
     let active = lines.iter().filter_map(|(at, text)| {
         let told = text.strip_prefix(BACKUP)?.split_once(" is active with ")?.1;
         Some((*at, told.split(' ').next()?.parse::<usize>().ok()?))
