@@ -55,6 +55,12 @@ fn port(port: u16, targets: &[(&str, u64, f64)]) -> PortPicture {
         active: *active,
         total: active * 100,
         rate: *rate,
+        method: "BASEWLM".into(),
+        weight: 4,
+        raw_weight: Some(64),
+        tsr: 100,
+        takes: true,
+        remark: "w 4/64".into(),
     };
     PortPicture { port, targets: targets.iter().map(target).collect() }
 }

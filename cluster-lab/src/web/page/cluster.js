@@ -26,6 +26,12 @@ const TITLES = {
   continue: 'SIGCONT: goes on as if nothing had been',
 };
 
+/** All that decides on a target's part of the new connections. */
+function weighed({ method, weight, raw_weight: raw, tsr, remark }) {
+  const given = raw === null ? '' : ` (${raw} before it was normalised)`;
+  return `${method} · weight ${weight}${given} · TSR ${tsr} %${remark ? ` · ${remark}` : ''}`;
+}
+
 export class Cluster {
   #act;
   #pills = new Map();
@@ -78,16 +84,18 @@ export class Cluster {
     // What each port of each DVIPA has here, by its owner's tables.
     const most = Math.max(1, ...picture.dvipas.flatMap(d => d.ports.flatMap(p => p.targets.map(t => t.active))));
     const loads = picture.dvipas.flatMap(dvipa => dvipa.ports.flatMap(port => port.targets
-      .filter(target => target.image === image.name && (target.ready || target.active))
+      .filter(target => target.image === image.name && (target.ready || target.active || target.remark === 'quiesced'))
       .map(target => ({ dvipa, port: port.port, target }))));
     keyed(part('load'), loads, load => `${load.dvipa.address} ${load.port}`,
-      load => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'bar' }), el('span', { class: 'count' })),
+      load => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'bar' }), el('span', { class: 'remark' }), el('span', { class: 'count' })),
       (row, { dvipa, port, target }) => {
         row.style.setProperty('--hue', hue(dvipas, dvipa.address));
         row.style.setProperty('--part', (target.active / most).toFixed(3));
         say(row.children[0], `${dvipa.name}:${port}`);
-        say(row.children[2], target.rate >= 0.5 ? `${target.active} +${Math.round(target.rate)}/s` : `${target.active}`);
-        set(row, 'title', `${target.active} connections now, ${target.total} sent here by ${dvipa.owner ?? 'nobody'}`);
+        say(row.children[2], target.remark);
+        set(row.children[2], 'data-closed', !target.takes && target.remark !== 'standby');
+        say(row.children[3], target.rate >= 0.5 ? `${target.active} +${Math.round(target.rate)}/s` : `${target.active}`);
+        set(row, 'title', `${target.active} connections now, ${target.total} sent here by ${dvipa.owner ?? 'nobody'}\n${weighed(target)}`);
       });
 
     const numbers = running
