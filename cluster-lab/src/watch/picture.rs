@@ -156,6 +156,23 @@ pub struct Pair {
     pub rate: Rate,
 }
 
+impl Picture {
+    /// Whether XCF between two images is cut, at least one way.
+    pub fn is_cut(&self, one: &str, other: &str) -> bool {
+        let between = |pair: &Pair| (pair.from == one && pair.to == other) || (pair.from == other && pair.to == one);
+        self.pairs.iter().any(|pair| pair.cut && between(pair))
+    }
+
+    /// The cuts: between whom, and whether both ways; if not, from the first to the second.
+    pub fn cuts(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        let cut = || self.pairs.iter().filter(|pair| pair.cut);
+        cut().filter_map(move |pair| {
+            let both = cut().any(|back| back.from == pair.to && back.to == pair.from);
+            (!both || pair.from < pair.to).then_some((&*pair.from, &*pair.to, both))
+        })
+    }
+}
+
 impl TargetPicture {
     /// The remark on one that is well, and waits for its turn.
     pub const STANDBY: &str = "standby";
