@@ -7,7 +7,7 @@ use crate::control::{Question, Request};
 use crate::vary::{Servers, Vary};
 
 /// What can be done to an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Kill its process.
@@ -24,6 +24,10 @@ pub enum Verb {
     Quiesce,
     /// New connections again.
     Resume,
+    /// Cut its XCF with this other image, both ways.
+    Cut(String),
+    /// Heal it.
+    Heal(String),
 }
 
 impl Verb {
@@ -39,6 +43,8 @@ impl Verb {
             Verb::Start => Request::Start { image },
             Verb::Quiesce => vary(image, Vary::Quiesce(Servers::Target)),
             Verb::Resume => vary(image, Vary::Resume(Servers::Target)),
+            Verb::Cut(other) => Request::Cut { between: (image, other), one_way: false },
+            Verb::Heal(other) => Request::Heal { between: Some((image, other)), one_way: false },
         }
     }
 }

@@ -110,7 +110,21 @@ impl Lab {
     pub fn up_with(profile: &str, options: &[&str]) -> Lab {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let lab = Lab { name: format!("test-{}-{number}", std::process::id()) };
+        Lab::begin(format!("test-{}-{number}", std::process::id()), profile, options)
+    }
+
+    /// As [`up`](Lab::up), with a name that is seen in pictures.
+    ///
+    /// # Panics
+    /// If there is such a lab already: it is somebody's, and this one would be taken for it.
+    pub fn named(name: &str, profile: &str) -> Lab {
+        let there = cluster_lab().args(["status", "--name", name]).output().expect("cluster-lab starts");
+        assert!(!there.status.success(), "a lab called '{name}' is running: 'cluster-lab down --name {name}' first");
+        Lab::begin(name.to_owned(), profile, &[])
+    }
+
+    fn begin(name: String, profile: &str, options: &[&str]) -> Lab {
+        let lab = Lab { name };
         let file = workspace().join("tests/profiles").join(profile);
         let profile = if file.exists() { file.into_os_string() } else { profile.into() };
         succeed(lab.command("up").arg("--detach").args(options).arg(profile));

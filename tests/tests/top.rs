@@ -56,6 +56,13 @@ fn a_kill_shows_at_once() {
     terminal.until("MVS2 goes on", |terminal| shows(terminal, "MVS2", "running"));
     terminal.type_in("x");
     terminal.until("MVS2 has stopped", |terminal| shows(terminal, "MVS2", "stopped"));
+    // XCF between two images: c, the other one, c; the same again heals it.
+    terminal.type_in("\x1b[Bc\x1b[Bc");
+    terminal.until("the cut", |terminal| shows(terminal, "cluster-lab", "cut: MVS3 ⇹ MVS4"));
+    terminal.until("how to do the same", |terminal| terminal.line("cut MVS3 from MVS4: cluster-lab cut").is_some());
+    terminal.type_in("c\x1b[Ac");
+    terminal.until("healed", |terminal| !shows(terminal, "cluster-lab", "cut: "));
+    terminal.type_in("\x1b[A");
     // An order that cannot be: the screen says why.
     terminal.type_in("k");
     terminal.until("why not", |terminal| terminal.line("MVS2 is not running: start it").is_some());

@@ -183,6 +183,27 @@ fn a_kill_by_button_shows_at_once_and_connections_survive() {
     assert_eq!(changes, 5);
 }
 
+/// A cut of XCF between two images by its button shows, and heals by its own.
+#[test]
+fn a_cut_by_button_shows_and_heals() {
+    let lab = Lab::up("web.ron");
+    let (_web, url) = web(&lab);
+    let browser = Browser::start();
+    browser.open(&url);
+    let press = |button: &str| {
+        browser.until(button, &format!("return !!document.querySelector('{button}:enabled')"));
+        browser.ask(&format!("document.querySelector('{button}').click()"));
+    };
+    let shown = "document.getElementById('cuts').textContent.includes('cut: MVS1 ⇹ MVS2')";
+    press("#cutting [data-act=cut]");
+    browser.until("the cut shows", &format!("return {shown}"));
+    assert_eq!(browser.ask("return document.querySelectorAll('#wires .broken path').length"), 1);
+    press("#cuts [data-act=heal]");
+    browser.until("it is healed", &format!("return !{shown}"));
+    let log = succeed(&mut lab.command("log"));
+    assert!(log.contains("XCF is cut") && log.contains("XCF is healed"), "{log}");
+}
+
 /// The page that the cluster serves at its own DVIPA follows a takeover of that DVIPA, and comes back by itself
 /// when the image that serves it dies. Without the token it shows everything, and acts on nothing.
 #[test]
@@ -236,7 +257,7 @@ fn inside_the_labs_network() {
 #[test]
 #[ignore = "makes docs/web-light.png and docs/web-dark.png"]
 fn screenshots() {
-    let lab = Lab::up("figure4");
+    let lab = Lab::named("lab", "figure4");
     let (_web, url) = web(&lab);
     let slow = |url: &str, rate: &str| lab.spawn("curl", &["-s", "-o", "/dev/null", "--limit-rate", rate, url]);
     let mut load: Vec<_> = (0..7).map(|_| slow("http://203.0.113.1:60/bytes/90000000000", "2M")).collect();

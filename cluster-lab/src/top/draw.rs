@@ -22,13 +22,14 @@ pub(super) const WARN: Color = Color::Yellow;
 pub(super) const ACCENT: Color = Color::Cyan;
 pub(super) const QUIET: Color = Color::DarkGray;
 
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("↑ ↓", "another image; Home, End: the first, the last"),
     ("k", "kill it, as kill -9 does: nobody is asked"),
     ("s", "start it again, as a new life"),
     ("x", "stop it in order"),
     ("p", "pause it by a signal, or let it go on"),
     ("z", "quiesce it as a target, or resume"),
+    ("c", "cut XCF between it and another, or heal it"),
     ("PgUp PgDn", "older events, newer ones"),
     ("?", "this help"),
     ("q", "quit; the lab goes on"),
@@ -56,7 +57,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>, ui: &Ui) {
     dvipas::draw(frame, parts.dvipas, view.picture, ui);
     events::draw(frame, parts.events, view, ui);
     frame.render_widget(self::takeover(view.picture), takeover);
-    frame.render_widget(self::footer(view.note), footer);
+    frame.render_widget(self::footer(view.note, ui), footer);
     if ui.help {
         help(frame, area);
     }
@@ -102,12 +103,18 @@ fn title(picture: &Picture) -> Line<'_> {
     let seconds = picture.at / 1_000_000;
     let clock = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     let images = format!("{running} of {} images run", picture.images.len());
-    Line::from(vec![
+    let mut line = Line::from(vec![
         " cluster-lab ".fg(ACCENT).bold(),
         picture.lab.as_str().bold(),
         Span::raw(format!("   up {clock}   ")),
         if running == picture.images.len() { images.into() } else { images.fg(BAD).bold() },
-    ])
+    ]);
+    let cuts: Vec<String> =
+        picture.cuts().map(|(from, to, both)| format!("{from} {} {to}", if both { '⇹' } else { '↛' })).collect();
+    if !cuts.is_empty() {
+        line.push_span(format!("   cut: {}", cuts.join(", ")).fg(WARN).bold());
+    }
+    line
 }
 
 /// The last change of an owner, with its gap.
@@ -139,12 +146,24 @@ fn takeover(picture: &Picture) -> Line<'_> {
     ])
 }
 
-fn footer(note: &str) -> Line<'_> {
+fn footer<'a>(note: &'a str, ui: &'a Ui) -> Line<'a> {
+    if let Some(image) = &ui.cutting {
+        let what = "from which? ↑ ↓ mark it, c cuts or heals, Esc gives it up";
+        return Line::from(vec![" cut ".into(), image.as_str().bold(), " ".into(), what.into()]);
+    }
     if !note.is_empty() {
         return Line::from(vec![" ".into(), note.bold()]);
     }
-    let keys =
-        [("k", "kill"), ("s", "start"), ("x", "stop"), ("p", "pause"), ("z", "quiesce"), ("?", "help"), ("q", "quit")];
+    let keys = [
+        ("k", "kill"),
+        ("s", "start"),
+        ("x", "stop"),
+        ("p", "pause"),
+        ("z", "quiesce"),
+        ("c", "cut"),
+        ("?", "help"),
+        ("q", "quit"),
+    ];
     let mut spans = vec![Span::raw(" ")];
     for (key, what) in keys {
         spans.extend([key.fg(ACCENT).bold(), format!(" {what}   ").into()]);

@@ -10,8 +10,9 @@ use super::draw::{ACCENT, BAD, GOOD, QUIET, WARN, cut, heading, part};
 use super::screen::{HISTORY, Ui};
 use crate::watch::{DvipaPicture, Picture, TargetPicture};
 
-/// Letters of a name, and of the numbers beside a bar.
+/// Letters of a name, of a remark, and of the numbers beside a bar.
 const NAME: usize = 12;
+const REMARK: usize = 11;
 const NUMBERS: usize = 8 + 1 + HISTORY + 11;
 /// A bar that is shorter says nothing.
 const LEAST_BAR: usize = 4;
@@ -80,7 +81,7 @@ fn owner(dvipa: &DvipaPicture, width: usize) -> Line<'static> {
 }
 
 fn bar_width(width: usize) -> usize {
-    let bar = width.saturating_sub(8 + NAME + 1 + NUMBERS);
+    let bar = width.saturating_sub(8 + NAME + 1 + REMARK + 1 + NUMBERS);
     if bar < LEAST_BAR { 0 } else { bar }
 }
 
@@ -89,7 +90,9 @@ fn target(port: &str, target: &TargetPicture, scale: u64, width: usize) -> Line<
     let bar = bar_width(width);
     let mut spans = vec![
         format!("  {port:<6}").fg(QUIET),
-        if target.ready == 0 { name_of(&name).fg(WARN) } else { name_of(&name).into() },
+        format!("{name:<NAME$} ").into(),
+        format!("{:<REMARK$} ", cut(&target.remark, REMARK))
+            .fg(if target.takes || target.remark == TargetPicture::STANDBY { QUIET } else { WARN }),
         Span::styled(self::bar(target.active, scale, bar), Style::new().fg(ACCENT)),
         format!("{:>7} ", target.active).bold(),
     ];
@@ -97,10 +100,6 @@ fn target(port: &str, target: &TargetPicture, scale: u64, width: usize) -> Line<
         spans.push(format!(" {}", rate(target.rate)).fg(QUIET));
     }
     Line::from(spans)
-}
-
-fn name_of(name: &str) -> String {
-    format!("{name:<width$} ", width = NAME)
 }
 
 /// `active` of `scale` as a bar, to an eighth of a letter.

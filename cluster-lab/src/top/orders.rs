@@ -16,7 +16,7 @@ impl Order {
     /// What was done, and by which command the same is done.
     fn done(&self, option: &str) -> String {
         let image = &self.image;
-        match self.what {
+        match &self.what {
             Verb::Kill => format!("killed {image}: cluster-lab kill{option} {image}"),
             Verb::Pause => format!("paused {image}: cluster-lab kill{option} {image} --signal STOP"),
             Verb::Continue => format!("continued {image}: cluster-lab kill{option} {image} --signal CONT"),
@@ -26,6 +26,8 @@ impl Order {
                 format!("quiesced {image}: cluster-lab vary{option} {image} TCPIP,,SYSPLEX,QUIESCE,TARGET")
             }
             Verb::Resume => format!("resumed {image}: cluster-lab vary{option} {image} TCPIP,,SYSPLEX,RESUME,TARGET"),
+            Verb::Cut(other) => format!("cut {image} from {other}: cluster-lab cut{option} {image} {other}"),
+            Verb::Heal(other) => format!("healed {image} and {other}: cluster-lab heal{option} {image} {other}"),
         }
     }
 
@@ -33,7 +35,7 @@ impl Order {
     pub fn give(self, lab: &str, notes: UnboundedSender<String>) {
         let lab = lab.to_owned();
         tokio::spawn(async move {
-            let note = match cli::ask(&lab, self.what.request(self.image.clone())).await {
+            let note = match cli::ask(&lab, self.what.clone().request(self.image.clone())).await {
                 Ok(_) => self.done(&crate::name_option(&lab)),
                 Err(error) => format!("{error:#}"),
             };

@@ -33,6 +33,8 @@ pub(super) struct Ui {
     /// How many of the latest events are below those that are shown.
     pub back: usize,
     pub help: bool,
+    /// The image whose XCF is to be cut from another, while that one is being chosen.
+    pub cutting: Option<String>,
     pub rates: Rates,
 }
 
@@ -76,6 +78,10 @@ impl Screen {
             self.ui.help = false;
             return (*code == KeyCode::Char('q')).then_some(Wish::Quit);
         }
+        // Any key but those that choose the other image gives it up.
+        if !matches!(code, KeyCode::Up | KeyCode::Down | KeyCode::Home | KeyCode::End | KeyCode::Char('c')) {
+            self.ui.cutting = None;
+        }
         let last = self.model.picture().images.len().saturating_sub(1);
         match code {
             KeyCode::Char('q') => return Some(Wish::Quit),
@@ -86,6 +92,7 @@ impl Screen {
             KeyCode::End => self.ui.selected = last,
             KeyCode::PageUp => self.ui.back = (self.ui.back + PAGE).min(self.oldest()),
             KeyCode::PageDown => self.ui.back = self.ui.back.saturating_sub(PAGE),
+            KeyCode::Char('c') => return self.cut().map(Wish::Do),
             KeyCode::Char(letter) => return self.order(*letter).map(Wish::Do),
             _ => {}
         }
@@ -107,6 +114,22 @@ impl Screen {
         };
         let image = image.name.clone();
         self.note = format!("{image} …");
+        Some(Order { image, what })
+    }
+
+    /// Takes the marked image as the first of two; or, as the second, cuts XCF between them, or heals it.
+    fn cut(&mut self) -> Option<Order> {
+        let picture = self.model.picture();
+        let other = picture.images.get(self.ui.selected)?.name.clone();
+        let Some(image) = self.ui.cutting.take() else {
+            self.ui.cutting = Some(other);
+            return None;
+        };
+        if image == other {
+            return None;
+        }
+        self.note = format!("{image}, {other} …");
+        let what = if picture.is_cut(&image, &other) { Verb::Heal(other) } else { Verb::Cut(other) };
         Some(Order { image, what })
     }
 

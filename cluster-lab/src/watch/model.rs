@@ -194,8 +194,10 @@ impl Model {
             for row in gauges.destinations.iter().filter(|row| row.address == dvipa.address) {
                 let rate = self.rates.of(&target(owner, row)).packets;
                 let image = name(&row.xcf);
-                let target = TargetPicture { image, ready: row.ready, active: row.active, total: row.total, rate };
-                ports.entry(row.port).or_default().push(target);
+                let gauges = sample.images.iter().find(|one| one.name == image).and_then(|one| one.gauges.as_ref());
+                let quiesced =
+                    gauges.is_some_and(|gauges| gauges.quiesced || gauges.quiesced_ports.contains(&row.port));
+                ports.entry(row.port).or_default().push(TargetPicture::new(image, row, quiesced, rate));
             }
         }
         DvipaPicture {

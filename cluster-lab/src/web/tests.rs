@@ -102,6 +102,11 @@ async fn a_button_acts_with_the_token() {
     assert!(matches!(&asked, ToLab::Kill { image, signal: 9 } if image == "MVS1"), "{asked:?}");
     let origin = format!("{}\r\nOrigin: http://{}\r\nSec-Fetch-Site: same-origin", served.kill(), served.at);
     assert_eq!(served.status(&origin, KILL).await, 200);
+    served.asked.recv().await.unwrap();
+    assert_eq!(served.status(&served.kill(), r#"{"act":{"cut":"MVS2"},"image":"MVS1"}"#).await, 200);
+    let asked = served.asked.recv().await.unwrap();
+    let both_ways = |(one, other): &(String, String)| (&**one, &**other) == ("MVS1", "MVS2");
+    assert!(matches!(&asked, ToLab::Cut { between, one_way: false } if both_ways(between)), "{asked:?}");
 }
 
 /// Without the token nothing is done, and nothing for another site with it either.
@@ -136,6 +141,8 @@ async fn whoever_may_not_act_does_not() {
         ("", 400),
         ("{}", 400),
         (r#"{"act":"down","image":"MVS1"}"#, 400),
+        (r#"{"act":"cut","image":"MVS1"}"#, 400),
+        (r#"{"act":{"cut":7},"image":"MVS1"}"#, 400),
         (r#"{"act":"kill","image":"MVS1","more":1}"#, 400),
         (&format!("{:5000}", KILL), 413),
     ] {

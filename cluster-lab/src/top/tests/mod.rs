@@ -55,6 +55,12 @@ fn port(port: u16, targets: &[(&str, u64, f64)]) -> PortPicture {
         active: *active,
         total: active * 100,
         rate: *rate,
+        method: "BASEWLM".into(),
+        weight: 4,
+        raw_weight: Some(64),
+        tsr: 100,
+        takes: *image != "MVS3",
+        remark: if *image == "MVS3" { "quiesced" } else { "w 4/64" }.into(),
     };
     PortPicture { port, targets: targets.iter().map(target).collect() }
 }
@@ -223,6 +229,23 @@ fn keys_act_on_the_marked_image() {
     assert_eq!(screen.key(&key(KeyCode::Char('q'))), Some(Wish::Quit));
     let interrupt = Input::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
     assert_eq!(screen.key(&interrupt), Some(Wish::Quit));
+}
+
+/// Two images are marked one after the other; the same twice, or another key, gives it up.
+#[test]
+fn a_key_cuts_between_two_images() {
+    let mut screen = begun(2);
+    let c = key(KeyCode::Char('c'));
+    assert_eq!((screen.key(&c), screen.ui.cutting.as_deref()), (None, Some("MVS1")));
+    assert_eq!((screen.key(&c), screen.ui.cutting.as_deref()), (None, None));
+    screen.key(&c);
+    screen.key(&key(KeyCode::Char('?')));
+    screen.key(&key(KeyCode::Char('?')));
+    assert_eq!(screen.ui.cutting, None);
+    screen.key(&c);
+    screen.key(&key(KeyCode::Down));
+    let cut = Order { image: "MVS1".into(), what: Verb::Cut("MVS2".into()) };
+    assert_eq!((screen.key(&c), screen.ui.cutting.as_deref()), (Some(Wish::Do(cut)), None));
 }
 
 /// Who reads older events is not carried along by new ones.

@@ -26,6 +26,19 @@ const TITLES = {
   continue: 'SIGCONT: goes on as if nothing had been',
 };
 
+/** Between whom XCF is cut, and whether both ways. */
+function cutsOf(picture) {
+  const cut = picture.pairs.filter(pair => pair.cut);
+  return cut.map(({ from, to }) => ({ from, to, both: cut.some(back => back.from === to && back.to === from) }))
+    .filter(({ from, to, both }) => !both || from < to);
+}
+
+/** All that decides on a target's part of the new connections. */
+function weighed({ method, weight, raw_weight: raw, tsr, remark }) {
+  const given = raw === null ? '' : ` (${raw} before it was normalised)`;
+  return `${method} · weight ${weight}${given} · TSR ${tsr} %${remark ? ` · ${remark}` : ''}`;
+}
+
 export class Cluster {
   #act;
   #pills = new Map();
@@ -40,6 +53,7 @@ export class Cluster {
   }
 
   draw(picture, mayAct) {
+    const cuts = cutsOf(picture);
     const dvipas = picture.dvipas.map(dvipa => dvipa.address);
     const [first, prefix] = picture.subnet ?? ['', ''];
     say(at('client-name'), `client ${picture.client} · ${first}/${prefix}`);
@@ -47,11 +61,39 @@ export class Cluster {
     keyed(at('images'), picture.images, image => image.name, image => this.#make(image),
       (card, image) => this.#update(card, image, picture, dvipas, mayAct));
     this.#own(picture, dvipas);
-    this.#wire(picture);
-    const cut = picture.pairs.filter(pair => pair.cut).map(pair => `${pair.from} ↛ ${pair.to}`);
+    this.#wire(picture, cuts);
+    this.#cut(picture, cuts, mayAct);
+  }
+
+  /** What is cut, each with a button that heals it, and a choice of two images to cut. */
+  #cut(picture, cuts, mayAct) {
+    const enable = button => { if (button.disabled === mayAct) button.disabled = !mayAct; };
     const silent = picture.pairs.filter(pair => !pair.cut && pair.contact === 'silent')
       .map(pair => `${pair.to} silent for ${pair.from}`);
-    say(at('cuts'), [...(cut.length ? [`cut: ${cut.join(', ')}`] : []), ...silent].join(' · '));
+    const words = [...cuts.map(cut => ({ key: `${cut.from} ${cut.to}`, cut })), ...silent.map(text => ({ key: text, text }))];
+    keyed(at('cuts'), words, word => word.key, ({ cut }) => el('span', {}, el('span'), cut && el('button', {
+      type: 'button', 'data-act': 'heal', title: 'XCF carries everything again between the two',
+      'aria-label': `heal XCF between ${cut.from} and ${cut.to}`, onclick: () => this.#act({ heal: cut.to }, cut.from),
+    }, 'Heal')), (item, { cut, text }) => {
+      say(item.firstChild, cut ? `cut: ${cut.from} ${cut.both ? '⇹' : '↛'} ${cut.to}` : text);
+      if (cut) enable(item.lastChild);
+    });
+    const names = picture.images.map(image => image.name);
+    const form = at('cutting');
+    form.hidden = names.length < 2;
+    if (!form.children.length) {
+      const choice = label => el('select', { 'aria-label': label });
+      const [one, other] = [choice('One image'), choice('The other image')];
+      form.append(one, other, el('button', {
+        type: 'button', 'data-act': 'cut', title: 'XCF carries nothing between the two, either way',
+        onclick: () => this.#act({ cut: other.value }, one.value),
+      }, 'Cut XCF'));
+    }
+    const [one, other, button] = form.children;
+    const option = name => el('option', { value: name }, name);
+    for (const choice of [one, other]) keyed(choice, names, name => name, option);
+    if (other.value === one.value && names.length > 1) other.value = names.find(name => name !== one.value);
+    enable(button);
   }
 
   #make(image) {
@@ -78,16 +120,18 @@ export class Cluster {
     // What each port of each DVIPA has here, by its owner's tables.
     const most = Math.max(1, ...picture.dvipas.flatMap(d => d.ports.flatMap(p => p.targets.map(t => t.active))));
     const loads = picture.dvipas.flatMap(dvipa => dvipa.ports.flatMap(port => port.targets
-      .filter(target => target.image === image.name && (target.ready || target.active))
+      .filter(target => target.image === image.name && (target.ready || target.active || target.remark === 'quiesced'))
       .map(target => ({ dvipa, port: port.port, target }))));
     keyed(part('load'), loads, load => `${load.dvipa.address} ${load.port}`,
-      load => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'bar' }), el('span', { class: 'count' })),
+      load => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'bar' }), el('span', { class: 'remark' }), el('span', { class: 'count' })),
       (row, { dvipa, port, target }) => {
         row.style.setProperty('--hue', hue(dvipas, dvipa.address));
         row.style.setProperty('--part', (target.active / most).toFixed(3));
         say(row.children[0], `${dvipa.name}:${port}`);
-        say(row.children[2], target.rate >= 0.5 ? `${target.active} +${Math.round(target.rate)}/s` : `${target.active}`);
-        set(row, 'title', `${target.active} connections now, ${target.total} sent here by ${dvipa.owner ?? 'nobody'}`);
+        say(row.children[2], target.remark);
+        set(row.children[2], 'data-closed', !target.takes && target.remark !== 'standby');
+        say(row.children[3], target.rate >= 0.5 ? `${target.active} +${Math.round(target.rate)}/s` : `${target.active}`);
+        set(row, 'title', `${target.active} connections now, ${target.total} sent here by ${dvipa.owner ?? 'nobody'}\n${weighed(target)}`);
       });
 
     const numbers = running
@@ -141,7 +185,7 @@ export class Cluster {
     }
   }
 
-  #wire(picture) {
+  #wire(picture, cuts) {
     const wires = at('wires');
     const box = at('cluster').getBoundingClientRect();
     set(wires, 'viewBox', `0 0 ${box.width} ${box.height}`);
@@ -177,10 +221,12 @@ export class Cluster {
       .sort((a, b) => b.rate.bytes - a.rate.bytes).slice(0, 24);
     const most = busy[0]?.rate.bytes ?? 0;
     const lanes = Math.min(busy.length, LANES);
+    // Below the lanes are the cuts, and below those the words and buttons.
+    const floor = rect(at('cutting')).top - (cuts.length ? 12 : 0);
     busy.forEach((pair, index) => {
       const [from, to] = [places.get(pair.from), places.get(pair.to)];
       if (!from || !to) return;
-      const y = xcf.top + (xcf.bottom - xcf.top) * ((index % LANES) + 1) / (lanes + 1);
+      const y = xcf.top + (floor - xcf.top) * ((index % LANES) + 1) / (lanes + 1);
       // Ways out and ways in keep to their own sides of the wire, each lane to its own line.
       const spread = ((index % LANES) - (lanes - 1) / 2) * 3;
       const [a, b] = [middle(from) - 9 + spread, middle(to) + 9 + spread];
@@ -192,10 +238,19 @@ export class Cluster {
         index < LANES && { x: (a + b) / 2, y, text: `${pair.from} → ${pair.to}  ${bits(pair.rate.bytes)}` });
     });
 
+    const broken = cuts.map(({ from, to }) => ({ key: `${from} ${to}`, a: places.get(from), b: places.get(to) }))
+      .filter(({ a, b }) => a && b)
+      .map(({ key, a, b }, index) => ({ key, a: middle(a) + 3 * index, b: middle(b) + 3 * index, top: [a.bottom, b.bottom] }));
+
     const group = name => wires.querySelector(`.${name}`) ?? wires.appendChild(svg('g', { class: name }));
     keyed(group('lines'), lines, line => line.key, () => svg('path'), (path, line) => {
       set(path, 'd', line.d);
       set(path, 'class', line.down ? 'down' : '');
+    });
+    keyed(group('broken'), broken, cut => cut.key, () => svg('g', {}, svg('path'), svg('text', {}, '✕')), (mark, cut) => {
+      set(mark.firstChild, 'd', `M${cut.a} ${cut.top[0]}V${floor}H${cut.b}V${cut.top[1]}`);
+      set(mark.lastChild, 'x', (cut.a + cut.b) / 2);
+      set(mark.lastChild, 'y', floor);
     });
     keyed(group('flows'), flows, flow => flow.key, () => svg('path'), (path, { d, rate, kind }) => {
       set(path, 'd', d);

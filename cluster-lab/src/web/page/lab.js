@@ -92,7 +92,7 @@ export class Lab {
     }
   }
 
-  /** Does something to an image; throws with the lab's words. */
+  /** Does something to an image, such as `kill` or `{ cut: 'MVS2' }`; throws with the lab's words. */
   async act(act, image) {
     const headers = this.#headers({ 'Content-Type': 'application/json' });
     const response = await fetch('/act', { method: 'POST', headers, body: JSON.stringify({ act, image }) });

@@ -11,7 +11,9 @@ const COLUMNS = {
   VIPADYN: [['IpAddr', row => `${row.address}/${row.prefix}`], ['Status', row => row.status], ['Origin', row => row.origin],
     ['DistStat', row => row.distribution], ['Rank', row => row.rank ?? ''], ['Owner', row => row.owner ?? '']],
   VDPT: [['Dest IPaddr', row => row.address], ['DPort', row => row.port], ['DestXCF Addr', row => row.xcf],
-    ['Rdy', row => row.ready], ['Active', row => row.active], ['TotalConn', row => row.total], ['WLM', row => row.weight ?? '']],
+    ['Rdy', row => row.ready], ['Active', row => row.active], ['TotalConn', row => row.total],
+    ['W', row => row.weight], ['Raw', row => row.raw_weight ?? ''], ['TSR', row => row.responsiveness.tsr],
+    ['Flg', row => row.flags.join(' ')]],
   VCRT: [['Dest IPaddr', row => row.destination], ['Src IPaddr', row => row.source], ['DestXCF Addr', row => row.xcf],
     ['State', row => row.state]],
 };
