@@ -53,8 +53,15 @@ impl Transmit<'_> {
         self.header.len() + self.payload.iter().map(|slice| slice.len()).sum::<usize>()
     }
 
-    /// Makes it the content of `packet`, which has room for it if it is a full-size one.
-    pub fn copy_into(&self, packet: &mut Packet) {
+    /// A packet of its own, just large enough: for whoever keeps it.
+    pub fn to_packet(&self) -> Packet {
+        let mut packet = Packet::sized(self.len());
+        self.copy_into(&mut packet);
+        packet
+    }
+
+    /// Makes it the content of `packet`, which has room for it.
+    pub(crate) fn copy_into(&self, packet: &mut Packet) {
         let mut len = 0;
         for part in core::iter::once(&self.header).chain(self.payload) {
             packet.room(0)[len..len + part.len()].copy_from_slice(part);

@@ -79,9 +79,14 @@ impl Packet {
 
     /// A buffer just large enough for `bytes`, with room on both sides; for small replies and for tests.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut storage = vec![0; HEADROOM + bytes.len() + TAILROOM];
-        let end = HEADROOM + bytes.len();
-        storage[HEADROOM..end].copy_from_slice(bytes);
+        let mut packet = Packet::sized(bytes.len());
+        packet.bytes_mut().copy_from_slice(bytes);
+        packet
+    }
+
+    /// `len` zeros, with room on both sides.
+    pub(crate) fn sized(len: usize) -> Self {
+        let (storage, end) = (vec![0; HEADROOM + len + TAILROOM], HEADROOM + len);
         Packet { storage, start: HEADROOM, end, offload: Offload::default() }
     }
 

@@ -273,12 +273,9 @@ impl Vipa {
         }
     }
 
-    fn distributes_every_port(&self, id: DvipaId) -> bool {
+    /// Where every port is distributed, servers bound to any address are the owner's own.
+    fn is_owners_own(&self, id: DvipaId) -> bool {
         self.dvipa(id).distribution().is_some_and(|list| list.ports == definitions::Ports::Every)
-    }
-
-    fn is_owners_own(&self, id: DvipaId, port: u16) -> bool {
-        self.distributes_every_port(id) && self.listens(self.dvipa(id).address, port)
     }
 
     /// F7.142-150: a target for a new connection, and its CRT entry.
@@ -287,11 +284,10 @@ impl Vipa {
         let (target, why) = if self.dvipa(id).distributes(port) {
             match self.choose_target(flow) {
                 Some(chosen) => chosen,
-                // Where every port is distributed, servers bound to any address are the owner's own.
-                None if self.is_owners_own(id, port) => (me, Why::Owner),
+                None if self.is_owners_own(id) && self.listens(self.dvipa(id).address, port) => (me, Why::Owner),
                 // R20, but not while a target may only be out of reach: the client tries again (R19).
                 None if self.has_silent_target(id) => return Verdict::Drop(DropReason::HolderUnknown),
-                None if self.distributes_every_port(id) => (me, Why::Owner),
+                None if self.is_owners_own(id) => return Verdict::Local,
                 None => return Verdict::Reset,
             }
         } else {

@@ -120,7 +120,10 @@ impl Driver {
         more |= stack.poll_transmit(now, &mut out, BATCH);
         let to_dvipas = out.to_dvipas;
         more |= !to_dvipas.is_empty();
-        to_dvipas.into_iter().for_each(|packet| self.route_own(core, now, packet));
+        for packet in to_dvipas {
+            let disposition = super::route_own(&core.stack, &mut core.vipa, now, packet);
+            self.dispose(core, now, XCF, disposition);
+        }
         self.links.xcf.flush();
         core.wake();
         Ok(match more {
@@ -181,15 +184,6 @@ impl Driver {
             }
         }
         Ok(true)
-    }
-
-    /// A packet of this stack itself to a DVIPA, which may come back to it.
-    fn route_own(&mut self, core: &mut Core, now: Instant, packet: Packet) {
-        let disposition = match core.stack.returns_cookie(now, &packet) {
-            true => Disposition::Local(packet),
-            false => core.vipa.route(now, packet, Origin::Stack),
-        };
-        self.dispose(core, now, XCF, disposition);
     }
 
     fn dispose(&mut self, core: &mut Core, now: Instant, link: LinkId, disposition: Disposition) {
@@ -356,9 +350,7 @@ struct Out<'a> {
 impl Egress for Out<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
         if self.vipa.is_dvipa(packet.destination) {
-            let mut copy = Packet::full_size();
-            packet.copy_into(&mut copy);
-            return self.to_dvipas.push(copy);
+            return self.to_dvipas.push(packet.to_packet());
         }
         match (packet.link, packet.next_hop) {
             (NETWORK, _) => {

@@ -36,7 +36,7 @@ use vipa::messages::PROCESSING;
 use weigh::Weigher;
 use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
 
-pub(crate) use node::{set_exit, tell};
+pub(crate) use node::{route_own, set_exit, tell};
 pub use shared::Shared;
 
 /// Turns of the event loop in which an image that ends sends its resets.

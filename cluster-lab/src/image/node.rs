@@ -7,10 +7,10 @@ use std::sync::Arc;
 use stack::home::Kind;
 use stack::route::{Link, Route};
 use stack::tcp::FlowEvent;
-use stack::{LinkId, Stack};
+use stack::{LinkId, Packet, Stack};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use vipa::Vipa;
+use vipa::{Disposition, Origin, Vipa};
 
 use super::announce::Announcer;
 use super::driver::{Driver, NETWORK, Notice, XCF};
@@ -193,6 +193,15 @@ pub(crate) fn tell(vipa: &mut Vipa, now: stack::Instant, event: FlowEvent) {
         FlowEvent::Opened { local, remote, instance, passive } => vipa.opened(now, local, remote, instance, passive),
         FlowEvent::Established { local, remote } => vipa.established(now, local, remote),
         FlowEvent::Ended { local, remote, instance } => vipa.ended(now, local, remote, instance),
+    }
+}
+
+/// Where a packet of the stack itself to a DVIPA goes; it may come back to it.
+pub(crate) fn route_own(stack: &Stack, vipa: &mut Vipa, now: stack::Instant, packet: Packet) -> Disposition {
+    // A connection that this stack keeps in a SYN cookie is in no table yet.
+    match stack.returns_cookie(now, &packet) {
+        true => Disposition::Local(packet),
+        false => vipa.route(now, packet, Origin::Stack),
     }
 }
 

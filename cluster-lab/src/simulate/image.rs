@@ -297,15 +297,6 @@ impl Image {
         self.settle(now);
     }
 
-    /// A packet of this stack itself to a DVIPA.
-    fn route_own(&mut self, now: Instant, packet: Packet) {
-        if self.stack.returns_cookie(now, &packet) {
-            return self.local(now, XCF, packet);
-        }
-        let disposition = self.vipa.route(now, packet, Origin::Stack);
-        self.dispose(now, XCF, disposition);
-    }
-
     fn dispose(&mut self, now: Instant, link: LinkId, disposition: Disposition) {
         match disposition {
             Disposition::Local(packet) => self.local(now, link, packet),
@@ -358,7 +349,10 @@ impl Image {
             let mut sent = self.stack.poll_transmit(now, &mut out, 64);
             let to_dvipas = out.to_dvipas;
             sent |= !to_dvipas.is_empty();
-            to_dvipas.into_iter().for_each(|packet| self.route_own(now, packet));
+            for packet in to_dvipas {
+                let disposition = crate::image::route_own(&self.stack, &mut self.vipa, now, packet);
+                self.dispose(now, XCF, disposition);
+            }
             if quiet && !sent {
                 return;
             }
@@ -478,9 +472,7 @@ struct Out<'a> {
 impl Egress for Out<'_> {
     fn transmit(&mut self, packet: Transmit<'_>) {
         if self.vipa.is_dvipa(packet.destination) {
-            let mut copy = Packet::full_size();
-            packet.copy_into(&mut copy);
-            return self.to_dvipas.push(copy);
+            return self.to_dvipas.push(packet.to_packet());
         }
         let mut bytes = Vec::with_capacity(DataHeader::LEN + packet.len());
         if packet.link == XCF {

@@ -22,10 +22,10 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result, bail, ensure};
 use crossterm::event::EventStream;
 use futures_util::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli;
+use crate::interruption::Interruption;
 use crate::state::StateDir;
 use crate::watch::{Feed, Update};
 use screen::{Screen, Wish};
@@ -67,9 +67,7 @@ enum End {
 }
 
 async fn run(name: &str, screen: &mut Screen, updates: &mut mpsc::Receiver<Result<Update>>) -> Result<End> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut interruption = Interruption::watch()?;
     let (notes, mut told) = mpsc::unbounded_channel();
     let mut terminal = Terminal::enter().context("the terminal cannot be used")?;
     let mut keys = EventStream::new();
@@ -88,9 +86,7 @@ async fn run(name: &str, screen: &mut Screen, updates: &mut mpsc::Receiver<Resul
                 Some(Some(Wish::Quit)) | None => return Ok(End::Wished),
             },
             Some(note) = told.recv() => screen.note = note,
-            _ = terminate.recv() => return Ok(End::Wished),
-            _ = hangup.recv() => return Ok(End::Wished),
-            _ = interrupt.recv() => return Ok(End::Wished),
+            _ = interruption.comes() => return Ok(End::Wished),
         }
         // What has come meanwhile is in the same picture: a busy lab costs no more drawing than this takes.
         while let Ok(update) = updates.try_recv() {

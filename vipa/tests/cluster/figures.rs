@@ -121,6 +121,15 @@ fn without_ports_every_bound_server_is_a_target() {
     // A port without such a server is the owner's own.
     cluster.listen(MVS1, None, 22);
     assert_eq!(cluster.connect((std::net::SocketAddr::new(dva1(), 22), client(1000)), 1), Some(MVS1));
+    // R19, R20: a SYN is not refused while its only server may just be out of reach; the owner's own serve on.
+    cluster.pause(MVS2);
+    cluster.run(800);
+    let (ends, own) = ((ends.0, client(1001)), (std::net::SocketAddr::new(dva1(), 22), client(1001)));
+    assert_eq!(cluster.answer_to_syn(ends, 1, 20), Answer::Silence);
+    assert_eq!(cluster.connect(own, 1), Some(MVS1));
+    cluster.resume(MVS2);
+    cluster.run(300);
+    assert_eq!(cluster.connect(ends, 1), Some(MVS2));
 }
 
 /// D2, D5, F9.200-212: the backup takes over at once, with its own list, and every connection of

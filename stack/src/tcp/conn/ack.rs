@@ -64,12 +64,12 @@ impl Connection {
             self.mtu_acknowledged(now, advanced, cx);
         }
         let window_changed = !segment.ack.before(before) && self.update_window(segment);
-        if window_changed && self.snd.wnd > 0 && !had_flight {
-            // Until then probes come at growing intervals.
-            self.retries = 0;
-            self.rtt.reset_backoff();
-        }
         if !had_flight {
+            if window_changed && self.snd.wnd > 0 {
+                // Until then probes come at growing intervals.
+                self.retries = 0;
+                self.rtt.reset_backoff();
+            }
             return;
         }
         if delivered.bytes > 0 {

@@ -247,10 +247,7 @@ fn a_dropped_syn_does_not_end_time_wait() {
     host.sent();
     host.tcp.set_listen_options(listener, ListenOptions { backlog: 1, ..ListenOptions::default() });
     let mut other = Peer::new(here(60), there(2001));
-    host.inject(other.syn(), &[]);
-    other.seq += 1;
-    other.ack = host.one().segment.seq + 1;
-    host.inject(other.segment(ACK), &[]);
+    host.open(other.syn(), &mut other);
     assert_eq!(host.states(), [State::Established, State::TimeWait]);
     peer.seq += 100_000;
     host.inject(peer.syn(), &[]);

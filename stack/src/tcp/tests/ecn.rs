@@ -216,11 +216,7 @@ fn a_cookie_remembers_ecn() {
 fn a_mark_without_sack_sends_nothing_again() {
     let (mut host, listener, mut peer) = serve(config(Ecn::Passive));
     let options = Options { mss: Some(1000), ..Options::default() };
-    host.inject(Segment { options, flags: SYN | ECE | CWR, ..peer.syn() }, &[]);
-    let answer = host.one().segment;
-    peer.seq += 1;
-    peer.ack = answer.seq + 1;
-    host.inject(peer.segment(ACK), &[]);
+    host.open(Segment { options, flags: SYN | ECE | CWR, ..peer.syn() }, &mut peer);
     let id = host.tcp.accept(listener).unwrap();
     host.send(id, &pattern(200_000)).unwrap();
     host.sent();

@@ -160,6 +160,15 @@ impl Host {
         self.tcp.receive(self.now, segment, Packet::copy_of(payload), &mut self.pool);
     }
 
+    /// A handshake that `peer` begins with this SYN.
+    fn open(&mut self, syn: Segment, peer: &mut Peer) {
+        self.inject(syn, &[]);
+        let answer = self.one().segment;
+        peer.seq += 1;
+        peer.ack = answer.seq + 1;
+        self.inject(peer.segment(ACK), &[]);
+    }
+
     /// Lets time pass, with timers at their deadlines; returns what left, and when.
     fn wait(&mut self, time: Duration) -> Vec<(Duration, Sent)> {
         let start = self.now;

@@ -211,32 +211,20 @@ fn icmp_errors_are_checked() {
 }
 
 /// I7: connections that are broken off are told to whoever holds them, wait to be accepted or not, and those that
-/// their application has closed end as well; a block that is used again is another connection.
+/// their application has closed end as well.
 #[test]
 fn connections_that_are_broken_off_tell_their_owners() {
     let Served { mut host, listener, id, peer } = served(Options::default());
-    let mut open = |port, seq: u32| {
-        let mut peer = Peer { seq: SeqNum(seq), ..Peer::new(here(60), there(port)) };
-        host.inject(peer.syn(), &[]);
-        let answer = host.one().segment;
-        peer.seq += 1;
-        peer.ack = answer.seq + 1;
-        host.inject(peer.segment(ACK), &[]);
-        host.sent();
+    let open = |host: &mut Host, port| {
+        let mut peer = Peer::new(here(60), there(port));
+        host.open(peer.syn(), &mut peer);
     };
-    open(2001, 7000);
+    open(&mut host, 2001);
     let orphan = host.tcp.accept(listener).unwrap();
     host.send(orphan, b"last words").unwrap();
     host.close(orphan);
     host.sent();
-    let mut open = |port, seq: u32| {
-        let mut peer = Peer { seq: SeqNum(seq), ..Peer::new(here(60), there(port)) };
-        host.inject(peer.syn(), &[]);
-        peer.seq += 1;
-        peer.ack = host.one().segment.seq + 1;
-        host.inject(peer.segment(ACK), &[]);
-    };
-    open(2002, 9000);
+    open(&mut host, 2002);
     assert_eq!(host.recv(id), Err(SocketError::WouldBlock));
     host.events();
     host.flows();

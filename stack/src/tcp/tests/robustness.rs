@@ -155,11 +155,7 @@ proptest! {
 #[test]
 fn tiny_segments_have_a_floor() {
     let (mut host, listener, mut peer) = serve(TcpConfig::default());
-    host.inject(Segment { options: Options { mss: Some(1), ..Options::default() }, ..peer.syn() }, &[]);
-    let answer = host.one().segment;
-    peer.seq += 1;
-    peer.ack = answer.seq + 1;
-    host.inject(peer.segment(ACK), &[]);
+    host.open(Segment { options: Options { mss: Some(1), ..Options::default() }, ..peer.syn() }, &mut peer);
     let id = host.tcp.accept(listener).unwrap();
     host.send(id, &pattern(480)).unwrap();
     let sent = host.sent();
