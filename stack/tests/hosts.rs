@@ -12,7 +12,7 @@ use stack::tcp::ListenOptions;
 use stack::wire::datagram::Datagram;
 use stack::wire::ip::{self, protocol};
 use stack::wire::{checksum, segment};
-use stack::{Checksum, Config, Offload, Packet, Segmentation};
+use stack::{Checksum, Config, Offload, Packet, Segmentation, Stack};
 use support::*;
 
 /// A SYN with its checksum.
@@ -74,6 +74,21 @@ fn segments_to_a_dvipa_leave_and_may_come_back() {
     let forged = udp((own, 7), (dvipa, 7), b"echo");
     assert!(answers(&mut stack, &forged).is_empty());
     assert_eq!(stack.counters().v4.in_martians, 1);
+}
+
+/// RFC 1122, section 3.2.1.3: an own address is reached by TCP too where no link and no route is there, or is left.
+#[test]
+fn own_addresses_need_no_route() {
+    for (own, kind) in [(v4(1), Kind::Link), (v6(1), Kind::Xcf)] {
+        let mut stack = Stack::new(Config::default(), 1);
+        stack.home_mut().add(own, 64, kind);
+        let server = stack.tcp_mut().listen(None, 80, ListenOptions::default()).unwrap();
+        let client = stack.tcp_connect(NOW, None, SocketAddr::new(own, 80)).unwrap();
+        assert!(sent_by(&mut stack).is_empty());
+        assert!(stack.tcp().state(client).unwrap().is_synchronized());
+        assert!(stack.tcp_mut().accept(server).is_some());
+        assert_eq!(stack.tcp().counters().no_route, 0);
+    }
 }
 
 /// A device, or another stack, may say anything of a packet: what contradicts it is dropped.

@@ -280,7 +280,8 @@ impl Stack {
         self.tcp.abort(now, id, &mut self.pool);
     }
 
-    /// Resets every connection whose own and other end `which` says yes to, and releases its handle.
+    /// Resets every connection whose own and other end `which` says yes to. Whoever holds one is told, as if its
+    /// peer had.
     pub fn tcp_abort_all(&mut self, now: Instant, which: impl Fn(SocketAddr, SocketAddr) -> bool) {
         self.tcp.abort_all(now, which, &mut self.pool);
     }

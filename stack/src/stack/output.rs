@@ -1,6 +1,7 @@
 //! What leaves: the stack's own packets and those that it passes on, cut where a link is narrow.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use super::input::family;
 use super::{LOOPED, Stack};
@@ -8,6 +9,7 @@ use crate::counters::Counters;
 use crate::egress::{Egress, Path, Paths, Transmit};
 use crate::home::{HomeList, Kind};
 use crate::packet::{Offload, Packet, Pool};
+use crate::route::Routes;
 use crate::time::Instant;
 use crate::wire::datagram::Datagram;
 use crate::wire::extension::header;
@@ -49,8 +51,9 @@ impl Stack {
             self.send_queued(now, outgoing, out);
         }
         let Stack { tcp, routes, home, looped, pool, counters, config, .. } = self;
+        let ways = Ways { home, routes, hop_limit: config.hop_limit };
         let mut sorter = Sorter { home, looped, pool, counters, room: config.max_queue, out };
-        let mut more = tcp.poll_transmit(now, &*routes, &mut sorter, budget);
+        let mut more = tcp.poll_transmit(now, &ways, &mut sorter, budget);
         more |= !self.queue.is_empty();
         for _ in 0..self.looped.len() {
             let Some(packet) = self.looped.pop_front() else { break };
@@ -153,6 +156,25 @@ fn transmit<'a>(
 ) -> Transmit<'a> {
     let Path { link, next_hop, .. } = *path;
     Transmit { destination: datagram.destination, link, next_hop, header, payload, offload }
+}
+
+/// The routes, and where there is none, the way to an own address: it is here whatever links there are.
+struct Ways<'a> {
+    home: &'a HomeList,
+    routes: &'a Routes,
+    hop_limit: u8,
+}
+
+/// What goes to an own address by no link is as large as on most links: for a DVIPA, XCF may have to carry it.
+const LOOP_MTU: u16 = 1500;
+
+impl Paths for Ways<'_> {
+    fn path(&self, source: IpAddr, destination: IpAddr) -> Option<Path> {
+        self.routes.path(source, destination).or_else(|| {
+            let here = Path { link: LOOPED, next_hop: None, mtu: LOOP_MTU, max_super: 0, hop_limit: self.hop_limit };
+            self.home.contains(destination).then_some(here)
+        })
+    }
 }
 
 /// Keeps segments to the addresses that are this stack's alone inside.

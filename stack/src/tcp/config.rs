@@ -90,10 +90,11 @@ pub struct TcpConfig {
     pub initial_send: u32,
     /// What a send buffer may grow to, in bytes.
     pub max_send: u32,
-    /// The packet size from which connections search for what their paths take from the beginning (RFC 4821,
-    /// section 7.2; Linux: `tcp_mtu_probing` 2 and `tcp_base_mss`): no packet is larger than the path's
-    /// when the connection began, or than a probe that has arrived since. Without it they send what the
-    /// link takes, and search once packets do not arrive.
+    /// The packet size from which connections search for what their paths take, if their paths come to take
+    /// more than when they began (RFC 4821, section 7.2): no packet is larger than the path's at the
+    /// beginning, or than a probe that has arrived since, and the first probe lies between this size and
+    /// what the path takes by then. Without it they send what the link takes at any time. Either way they
+    /// search once packets do not arrive.
     pub search_mtu_from: Option<u16>,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,

@@ -217,9 +217,10 @@ impl Tcp {
     }
 
     fn challenge_half_open(&mut self, now: Instant, slot: u32) {
-        if let Some(record) = self.half_open.get(slot) {
+        let record = self.half_open.get_mut(slot);
+        if let Some(answer) = record.and_then(|record| record.challenge_ack(now, &self.config)) {
             self.counters.challenge_acks += 1;
-            self.replies.push(record.challenge_ack(now, &self.config), &mut self.counters);
+            self.replies.push(answer, &mut self.counters);
         }
     }
 

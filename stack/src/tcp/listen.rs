@@ -105,6 +105,8 @@ pub(super) struct SynRecord {
     pub(super) sent_at: Option<Instant>,
     pub(super) retransmits: u8,
     pub(super) listener: u32,
+    /// Until when no other challenge ACK goes (RFC 5961, section 7).
+    challenged_until: Instant,
     generation: u32,
     resend_at: Instant,
 }
@@ -145,6 +147,7 @@ impl SynRecord {
             sent_at: Some(now),
             retransmits: 0,
             listener: listener.0,
+            challenged_until: Instant::ZERO,
             generation: 0,
             resend_at: now + config.initial_rto,
         }
@@ -228,11 +231,15 @@ impl SynRecord {
         self.segment(Flags::SYN | Flags::ACK | ecn, self.iss, self.offered_window(config), options)
     }
 
-    /// What answers a segment that does not belong here (RFC 5961).
-    pub(super) fn challenge_ack(&self, now: Instant, config: &TcpConfig) -> Segment {
+    /// What answers a segment that does not belong here (RFC 5961), unless one did a moment ago (section 7).
+    pub(super) fn challenge_ack(&mut self, now: Instant, config: &TcpConfig) -> Option<Segment> {
+        if now < self.challenged_until {
+            return None;
+        }
+        self.challenged_until = now + config.challenge_interval;
         let options = Options { timestamps: self.timestamps.map(|state| state.option(now)), ..Options::default() };
         let shift = self.peer_shift.map_or(0, |_| self.receive_shift(config));
-        self.segment(Flags::ACK, self.iss + 1, self.offered_window(config) >> shift, options)
+        Some(self.segment(Flags::ACK, self.iss + 1, self.offered_window(config) >> shift, options))
     }
 }
 

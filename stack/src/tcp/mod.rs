@@ -36,7 +36,7 @@
 //! | Delayed ACK, Nagle, silly windows, zero-window probes (RFC 9293, 3.7.4 and 3.8.6) | `conn/output.rs`, `conn/nagle.rs`, `conn/timers.rs` | `data.rs` | |
 //! | Keepalive (RFC 9293, 3.8.4), user timeout (RFC 5482) | `conn/timers.rs` | `timers.rs` | the timeout is not told to the peer |
 //! | TIME_WAIT in a small record (RFC 1337, RFC 6191) | `time_wait.rs` | `close.rs` | |
-//! | Challenge ACKs (RFC 5961) | `conn/input.rs`, `listen.rs` | `reset.rs` | rate-limited for each connection; half-open ones share a bounded queue |
+//! | Challenge ACKs (RFC 5961), rate-limited for each connection, half-open or not | `conn/input.rs`, `listen.rs` | `reset.rs`, `handshake.rs` | |
 //! | Initial sequence numbers (RFC 6528), ports (RFC 6056, algorithm 3) | `isn.rs` | tests in `isn.rs` | |
 //! | Path MTU discovery (RFC 1191, RFC 8201), PLPMTUD (RFC 4821, RFC 8899), forged errors (RFC 5927) | `conn/mtu.rs` | `mtu.rs`, `icmp_errors_are_checked` | |
 //! | Buffers that tune themselves | `send_buffer.rs`, `receive_queue.rs` | `buffers_grow_to_fill_long_fat_pipes`, `the_receive_buffer_grows_with_use` | |

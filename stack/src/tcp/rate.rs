@@ -118,6 +118,11 @@ impl Rate {
         self.app_limited = Some(self.delivered.wrapping_add(in_flight));
     }
 
+    /// What goes now is sent as the application, or a small window, lets it.
+    pub(super) fn is_app_limited(&self) -> bool {
+        self.app_limited.is_some()
+    }
+
     /// C.delivered.
     pub(super) fn delivered(&self) -> u32 {
         self.delivered

@@ -7,8 +7,10 @@ use crate::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp::SeqRange;
 
-/// Most records. A peer whose SACK blocks would cut finer is not followed further.
+/// Most records.
 const MAX_RECORDS: usize = 16_384;
+/// Records that SACK blocks may make beside those of whole segments, for segments that were small.
+const SPARE_RECORDS: usize = 64;
 
 /// What is known of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +147,11 @@ impl Scoreboard {
     }
 
     /// Applies a SACK block; tells of each range that was not sacked before. Returns bytes newly
-    /// delivered.
-    pub(super) fn sack(&mut self, block: SeqRange, mut delivered: impl FnMut(&Record)) -> u32 {
+    /// delivered. A peer that says of each byte by itself whether it came is not followed down to that:
+    /// each of its acknowledgments would take a walk over all of them. Segments are `mss` at most.
+    pub(super) fn sack(&mut self, block: SeqRange, mss: u32, mut delivered: impl FnMut(&Record)) -> u32 {
+        let segments = self.outstanding().div_ceil(mss.max(1)) as usize;
+        let most = (2 * segments + SPARE_RECORDS).min(MAX_RECORDS);
         let mut bytes = 0;
         let mut index = self.records.partition_point(|record| record.end.before_eq(block.start));
         while let Some(record) = self.records.get(index) {
@@ -158,13 +163,13 @@ impl Scoreboard {
                 continue;
             }
             if record.start.before(block.start) {
-                if !self.split(index, block.start) {
+                if !self.split(index, block.start, most) {
                     break;
                 }
                 index += 1;
                 continue;
             }
-            if record.end.after(block.end) && !self.split(index, block.end) {
+            if record.end.after(block.end) && !self.split(index, block.end, most) {
                 break;
             }
             let record = &mut self.records[index];
@@ -180,9 +185,9 @@ impl Scoreboard {
         bytes
     }
 
-    /// Cuts a record in two at `at`, which lies inside it.
-    fn split(&mut self, index: usize, at: SeqNum) -> bool {
-        if self.records.len() >= MAX_RECORDS {
+    /// Cuts a record in two at `at`, which lies inside it, if there are fewer than `most`.
+    fn split(&mut self, index: usize, at: SeqNum, most: usize) -> bool {
+        if self.records.len() >= most {
             return false;
         }
         let tail = Record { start: at, ..self.records[index] };
@@ -233,7 +238,7 @@ impl Scoreboard {
     /// Takes the first `len` bytes for lost, if they are in flight (RFC 6582, without SACK).
     pub(super) fn mark_first_lost(&mut self, len: u32) {
         let Some(first) = self.records.front().copied() else { return };
-        if first.fate != Fate::InFlight || (first.len() > len && !self.split(0, first.start + len)) {
+        if first.fate != Fate::InFlight || (first.len() > len && !self.split(0, first.start + len, MAX_RECORDS)) {
             return;
         }
         self.mark_lost(|record| record.start == first.start);
@@ -255,13 +260,13 @@ impl Scoreboard {
     pub(super) fn retransmitted(&mut self, range: SeqRange, now: Instant, state: SentState) {
         let index = self.records.partition_point(|record| record.end.before_eq(range.start));
         let Some(record) = self.records.get(index).copied() else { return };
-        if record.start.before(range.start) && self.split(index, range.start) {
+        if record.start.before(range.start) && self.split(index, range.start, MAX_RECORDS) {
             return self.retransmitted(range, now, state);
         }
         if record.end.after(range.end) {
             // Without room for one more record all of this one counts as sent again; what of it
             // was not is found lost again later.
-            self.split(index, range.end);
+            self.split(index, range.end, MAX_RECORDS);
         }
         let record = &mut self.records[index];
         if record.fate == Fate::Lost {
@@ -328,8 +333,8 @@ mod tests {
     fn a_block_cuts_a_super_segment() {
         let mut board = Scoreboard::default();
         board.sent(SeqNum(0), SeqNum(60_000), Instant::from_millis(1), SentState::default());
-        assert_eq!(board.sack(range(1000, 2000), |_| {}), 1000);
-        assert_eq!(board.sack(range(1000, 3000), |_| {}), 1000);
+        assert_eq!(board.sack(range(1000, 2000), 1000, |_| {}), 1000);
+        assert_eq!(board.sack(range(1000, 3000), 1000, |_| {}), 1000);
         assert_eq!((board.in_flight(), board.sacked()), (58_000, 2000));
         assert_eq!(board.mark_lost(|record| record.end.before(SeqNum(3000))), 1000);
         assert_eq!(board.next_lost(), Some(range(0, 1000)));
@@ -342,6 +347,28 @@ mod tests {
         assert_eq!(board.acknowledge(SeqNum(4000), |record| seen.push((record.start.0, record.end.0))), 2000);
         assert_eq!(seen, [(0, 600), (600, 1000), (3000, 4000)]);
         assert_eq!((board.outstanding(), board.sacked()), (56_000, 0));
+    }
+
+    /// CVE-2019-11477 and its kin: blocks of one byte each make no record for each byte; blocks of whole segments
+    /// are all followed, whatever was sent as one.
+    #[test]
+    fn splinters_are_not_followed() {
+        let mss = 1460;
+        let sent = || {
+            let mut board = Scoreboard::default();
+            board.sent(SeqNum(0), SeqNum(200 * mss), Instant::from_millis(1), SentState::default());
+            board
+        };
+        let mut board = sent();
+        for at in (1..200 * mss).step_by(2) {
+            board.sack(range(at, at + 1), mss, |_| {});
+        }
+        assert!(board.records.len() <= 2 * 200 + SPARE_RECORDS, "{}", board.records.len());
+        let mut board = sent();
+        for at in (mss..200 * mss).step_by(2 * mss as usize) {
+            board.sack(range(at, at + mss), mss, |_| {});
+        }
+        assert_eq!((board.sacked(), board.records.len()), (100 * mss, 200));
     }
 
     #[derive(Clone, Debug)]
@@ -386,7 +413,7 @@ mod tests {
                     }
                     Step::Sack(at, len) => {
                         let block = SeqRange { start: una + at, end: una + at + len };
-                        board.sack(block, |_| {});
+                        board.sack(block, 1000, |_| {});
                     }
                     Step::Lose(at) => {
                         board.mark_lost(|record| record.end.before(una + at));

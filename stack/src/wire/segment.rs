@@ -73,3 +73,19 @@ pub fn split(bytes: &[u8], size: u16, mut each: impl FnMut(&[u8])) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 768: a sum of zero goes as all ones, for zero says that there is none. To TCP both are the same.
+    #[test]
+    fn a_sum_of_zero_is_sent_as_all_ones() {
+        let mut packet = Packet::copy_of(&[0; 30]);
+        packet.bytes_mut()[28..].fill(0xff);
+        packet.offload.checksum = Checksum::Partial { start: 20, offset: 6 };
+        assert!(complete_checksum(&mut packet));
+        assert_eq!(packet.bytes()[26..28], [0xff, 0xff]);
+        assert_eq!(checksum::fold(checksum::sum(&packet.bytes()[20..])), 0xffff, "it is right");
+    }
+}

@@ -66,11 +66,16 @@ impl TcpListener {
         if core.ended {
             return Poll::Ready(Err(image_ended()));
         }
-        let Some(id) = core.stack.tcp_mut().accept(self.id) else {
-            core.listeners.of(self.id.index()).read = Some(cx.waker().clone());
-            return Poll::Pending;
+        let (id, peer) = loop {
+            let Some(id) = core.stack.tcp_mut().accept(self.id) else {
+                core.listeners.of(self.id.index()).read = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            // One that is gone already is no reason to stop listening.
+            if let Ok(peer) = core.stack.tcp().peer_addr(id) {
+                break (id, peer);
+            }
         };
-        let peer = core.stack.tcp().peer_addr(id).map_err(io_error)?;
         if let keepalive @ Some(_) = core.settings.keepalive {
             let now = self.image.now();
             // It may have been reset meanwhile.

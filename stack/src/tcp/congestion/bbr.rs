@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::Window;
-use crate::tcp::rate::{Rate, Sample};
+use crate::tcp::rate::{Rate, Sample, SentState};
 use crate::time::Instant;
 
 /// Section 4.1.1.3: rounds over which the bandwidth is the maximum.
@@ -84,6 +84,8 @@ pub(super) struct Bbr {
     conserving_until: Option<u32>,
     /// ProbeRTT has been a full round at the small window.
     probe_round: Option<u32>,
+    /// What is acknowledged next was sent after a pause (section 4.3.4.4).
+    idle_restart: bool,
     initial_window: u32,
 }
 
@@ -104,6 +106,7 @@ impl Bbr {
             recovering: false,
             conserving_until: None,
             probe_round: None,
+            idle_restart: false,
             initial_window: 0,
         }
     }
@@ -146,6 +149,12 @@ impl Bbr {
             State::ProbeBandwidth { phase, .. } => (CYCLE[usize::from(phase) % CYCLE.len()], CRUISE_WINDOW_GAIN),
             State::ProbeRtt { .. } => (UNIT, UNIT),
         }
+    }
+
+    /// Something goes: what is to be noted with it.
+    pub(super) fn sent(&mut self, now: Instant, in_flight: u32) -> SentState {
+        self.idle_restart |= in_flight == 0 && self.rate.is_app_limited();
+        self.rate.sent(now, in_flight)
     }
 
     /// Section 4: BBRUpdateOnACK.
@@ -271,12 +280,16 @@ impl Bbr {
             self.rtprop = Some((rtt, now));
         }
         self.init_pacing(window);
-        if expired && !matches!(self.state, State::ProbeRtt { .. }) {
+        // After a pause the pipe is empty: the RTT that was just seen is the path's own.
+        if expired && !self.idle_restart && !matches!(self.state, State::ProbeRtt { .. }) {
             self.saved_window = self.saved_window.max(window.congestion);
             self.state = State::ProbeRtt { until: None };
             self.probe_round = None;
         }
+        self.idle_restart &= delivery.bytes == 0;
         let State::ProbeRtt { until } = &mut self.state else { return };
+        // What is delivered now is what this small window lets through, not what the path could take.
+        self.rate.app_limited(delivery.in_flight);
         match *until {
             None if delivery.in_flight <= MIN_WINDOW_SEGMENTS * window.mss => {
                 *until = Some(now + PROBE_RTT_TIME);

@@ -134,7 +134,7 @@ impl Congestion {
     /// Something goes while `in_flight` bytes are out: what is to be noted with it.
     pub(super) fn sent(&mut self, now: Instant, in_flight: u32) -> SentState {
         match &mut self.kind {
-            Kind::Bbr(bbr) => bbr.rate.sent(now, in_flight),
+            Kind::Bbr(bbr) => bbr.sent(now, in_flight),
             Kind::Cubic(_) | Kind::NewReno(_) => SentState::default(),
         }
     }

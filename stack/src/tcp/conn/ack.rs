@@ -187,7 +187,7 @@ impl Connection {
         for block in &ascending.as_slice()[..blocks.len()] {
             let valid = block.start.before(block.end) && block.start.after(ack) && block.end.before_eq(snd.nxt);
             if valid {
-                delivered.bytes += board.sack(*block, &mut note);
+                delivered.bytes += board.sack(*block, snd.mss, &mut note);
             }
         }
         if !self.sack && ack.after(snd.una) {

@@ -67,3 +67,27 @@ impl Connection {
         !self.cork.open_end || self.snd.fin == Fin::Due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::config::TcpConfig;
+    use crate::time::Instant;
+
+    /// What was said of bytes that are acknowledged says nothing of those 2 GiB later, whose numbers seem to
+    /// lie before it.
+    #[test]
+    fn marks_do_not_outlive_what_they_are_about() {
+        let ends = (([192, 0, 2, 1], 1).into(), ([192, 0, 2, 2], 2).into());
+        let mut conn = Connection::connect(Instant::ZERO, ends, SeqNum(0), None, 1, &TcpConfig::default());
+        conn.set_nodelay(true);
+        conn.set_cork(true);
+        conn.snd.small_end = Some(conn.data_end());
+        assert!(!conn.is_corked(), "what waited when TCP_NODELAY was set may go");
+        conn.snd.una = conn.data_end();
+        conn.forget_small();
+        conn.snd.una += (1 << 31) + 1;
+        conn.state = crate::tcp::State::Established;
+        assert!(conn.is_corked() && conn.snd.small_end.is_none());
+    }
+}

@@ -227,9 +227,12 @@ fn a_mark_without_sack_sends_nothing_again() {
         host.sent();
     }
     assert_eq!(host.tcp.counters().retrans_segs, 0);
+    let recovery = |host: &Host| host.tcp.detail(id).unwrap().recovery;
+    assert_eq!(recovery(&host), RecoveryState::CongestionReduced);
     for _ in 0..3 {
         host.inject(peer.segment(ACK | ECE), &[]);
     }
     let again = host.sent().iter().filter(|sent| sent.segment.seq == peer.ack).count();
     assert_eq!((again, host.tcp.counters().fast_recoveries), (1, 1));
+    assert_eq!(recovery(&host), RecoveryState::Recovery);
 }

@@ -268,3 +268,27 @@ fn abort_of_all_takes_the_half_open_too() {
     host.inject(peer.segment(ACK), &[]);
     assert_eq!(host.tcp.accept(listener), None);
 }
+
+/// RFC 5961, sections 4 and 7: what does not belong into SYN_RCVD is answered, at a limited rate, with a window
+/// that is scaled like that of every segment but a SYN (RFC 7323, 2.2).
+#[test]
+fn challenges_of_the_half_open_are_scaled_and_few() {
+    for scale in [None, Some(7)] {
+        let (mut host, _, mut peer) = serve(TcpConfig::default());
+        host.inject(Segment { options: Options { window_scale: scale, ..Options::default() }, ..peer.syn() }, &[]);
+        let answer = host.one().segment;
+        let shift = answer.options.window_scale.unwrap_or(0);
+        assert_eq!(shift > 0, scale.is_some());
+        peer.seq += 1000;
+        for _ in 0..5 {
+            host.inject(peer.segment(SYN), &[]);
+        }
+        let challenge = host.one().segment;
+        assert_eq!((challenge.flags, challenge.ack), (ACK, SeqNum(5001)));
+        assert_eq!(challenge.window, answer.window >> shift);
+        host.now += millis(500);
+        host.inject(peer.segment(SYN), &[]);
+        assert_eq!(host.one().segment.flags, ACK);
+        assert_eq!(host.tcp.counters().challenge_acks, 2);
+    }
+}

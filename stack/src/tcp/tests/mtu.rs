@@ -130,10 +130,11 @@ fn ipv6_claims_have_a_floor() {
 }
 
 /// RFC 4821, 7.2 and 7.3: a connection that searches from the beginning sends what its path took then, and
-/// probes for more from below it. The probe is no small segment, which the next would have to wait for.
+/// probes for more from below it. The probe is no small segment, which the next would have to wait for. That it
+/// is lost says nothing of congestion (7.5), whether a router tells of it or not.
 #[test]
 fn a_connection_may_search_from_the_beginning() {
-    for arrives in [true, false] {
+    for (arrives, told) in [(true, false), (false, false), (false, true)] {
         let (mut host, listener, mut peer) = serve(TcpConfig { search_mtu_from: Some(552), ..TcpConfig::default() });
         host.path = OnePath::new(640, 0);
         let mut syn = peer.syn();
@@ -151,11 +152,14 @@ fn a_connection_may_search_from_the_beginning() {
         let sizes = |sent: Vec<Sent>| sent.iter().map(|sent| sent.payload.len()).collect::<Vec<_>>();
         assert_eq!(sizes(host.sent()), [986, 600, 600, 600, 600, 600, 14]);
         host.now += millis(10);
+        if told {
+            assert_eq!(claim(&mut host, &peer, 0, 900), [0; 0], "what is smaller is not sent again for the probe");
+        }
         if !arrives {
             let mut ack = peer.segment(ACK);
             ack.options.sack.push(SeqRange { start: peer.ack + 986, end: peer.ack + 4000 });
             host.inject(ack, &[]);
-            // Its bytes go again in smaller pieces, and that says nothing of congestion (7.5).
+            // Its bytes go again in smaller pieces.
             assert_eq!(sizes(host.sent()), [600, 386]);
             assert_eq!(host.tcp.counters().fast_recoveries, 0);
             host.now += millis(10);
@@ -164,7 +168,11 @@ fn a_connection_may_search_from_the_beginning() {
         host.inject(peer.segment(ACK), &[]);
         host.send(id, &pattern(4000)).unwrap();
         // From what has arrived to what the link takes, or to what has not.
-        let next = if arrives { vec![986, 986, 986, 986, 56] } else { vec![749, 600, 600, 600, 600, 600, 251] };
+        let next = match (arrives, told) {
+            (true, _) => [vec![986; 4], vec![56]].concat(),
+            (false, false) => [vec![749], vec![600; 5], vec![251]].concat(),
+            (false, true) => [vec![686], vec![600; 5], vec![314]].concat(),
+        };
         assert_eq!(sizes(host.sent()), next);
         assert_eq!(
             (host.tcp.counters().mtu_successes, host.tcp.counters().mtu_failures),
