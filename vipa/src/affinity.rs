@@ -26,83 +26,97 @@ pub(crate) type Scope = Option<(u16, Ports)>;
 /// Clients and servers of one DVIPA in one table; those that come when it is full have no affinity.
 const MOST: usize = 1 << 16;
 
-/// Where a client's next connection goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Affinity {
-    pub target: StackId,
-    /// When it ends, once the client has no connection there.
+/// What is known of a client's connections to one server.
+#[derive(Clone, Debug)]
+struct Known {
+    /// Where its latest connection went, and the next one goes.
+    target: StackId,
+    /// When that ends, once the client has no connection there.
     until: Instant,
+    /// Its connections at each target that has any: it may have some that are older than its affinity.
+    connections: Vec<(StackId, u32)>,
+}
+
+impl Known {
+    fn at(&self, target: StackId) -> u32 {
+        self.connections.iter().find(|(one, _)| *one == target).map_or(0, |(_, count)| *count)
+    }
+
+    /// The target of the next connection: as decided last; when that is over, one where the client has any.
+    fn next(&self, now: Instant) -> Option<StackId> {
+        match self.until > now || self.at(self.target) > 0 {
+            true => Some(self.target),
+            false => self.connections.first().map(|(target, _)| *target),
+        }
+    }
 }
 
 /// The affinities of one DVIPA, by client and port.
 #[derive(Debug, Default)]
 pub(crate) struct Affinities {
-    table: HashMap<(IpAddr, u16), Affinity, FixedState>,
-    /// Connections that each client has at each target: it may have some that are older than its affinity.
-    connections: HashMap<(IpAddr, u16, StackId), u32, FixedState>,
+    table: HashMap<(IpAddr, u16), Known, FixedState>,
 }
 
 impl Affinities {
     /// The target that the client's next connection to the port goes to.
     pub fn target(&self, client: IpAddr, port: u16, now: Instant) -> Option<StackId> {
-        let affinity = self.table.get(&(client, port))?;
-        (affinity.until > now || self.connections(client, port, affinity.target) > 0).then_some(affinity.target)
-    }
-
-    /// Connections of the client to the port at the target.
-    fn connections(&self, client: IpAddr, port: u16, target: StackId) -> u32 {
-        self.connections.get(&(client, port, target)).copied().unwrap_or(0)
+        self.table.get(&(client, port))?.next(now)
     }
 
     /// A connection of the client is at the target: the timer stops.
     pub fn entered(&mut self, client: IpAddr, port: u16, target: StackId) {
-        let Affinities { table, connections } = self;
-        if connections.len() < MOST || connections.contains_key(&(client, port, target)) {
-            *connections.entry((client, port, target)).or_default() += 1;
-        }
-        if table.len() < MOST || table.contains_key(&(client, port)) {
-            let affinity = table.entry((client, port)).or_insert(Affinity { target, until: Instant::ZERO });
-            affinity.target = target;
+        let Some(known) = self.known(client, port, target, Instant::ZERO) else { return };
+        known.target = target;
+        match known.connections.iter_mut().find(|(one, _)| *one == target) {
+            Some((_, count)) => *count += 1,
+            None => known.connections.push((target, 1)),
         }
     }
 
     /// A connection of the client is no longer there: with the last one the timer starts.
     pub fn left(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
-        let Some(count) = self.connections.get_mut(&(client, port, target)) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.connections.remove(&(client, port, target));
-            if let Some(affinity) = self.table.get_mut(&(client, port)).filter(|one| one.target == target) {
-                affinity.until = until;
+        let Some(known) = self.table.get_mut(&(client, port)) else { return };
+        let Some(at) = known.connections.iter().position(|(one, _)| *one == target) else { return };
+        known.connections[at].1 -= 1;
+        if known.connections[at].1 == 0 {
+            known.connections.remove(at);
+            if known.target == target {
+                known.until = until;
             }
         }
     }
 
     /// A target knows the client, which has no connection now.
     pub fn report(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) {
-        if self.table.len() < MOST {
-            self.table.entry((client, port)).or_insert(Affinity { target, until });
+        self.known(client, port, target, until);
+    }
+
+    /// What is known of the client, from now on if there is room.
+    fn known(&mut self, client: IpAddr, port: u16, target: StackId, until: Instant) -> Option<&mut Known> {
+        let key = (client, port);
+        if self.table.len() >= MOST && !self.table.contains_key(&key) {
+            return None;
         }
+        Some(self.table.entry(key).or_insert_with(|| Known { target, until, connections: Vec::new() }))
     }
 
     /// Those whose time is over go.
     pub fn expire(&mut self, now: Instant) {
-        let Affinities { table, connections } = self;
-        table.retain(|(client, port), affinity| {
-            affinity.until > now || connections.contains_key(&(*client, *port, affinity.target))
+        self.table.retain(|_, known| {
+            let next = known.next(now);
+            known.target = next.unwrap_or(known.target);
+            next.is_some()
         });
     }
 
     pub fn clear(&mut self) {
         self.table.clear();
-        self.connections.clear();
     }
 
     /// Client, port, target, connections there, and when it ends if they are none; in order.
     pub fn iter(&self) -> impl Iterator<Item = (IpAddr, u16, StackId, u32, Instant)> {
-        let row = |(key, affinity): (&(IpAddr, u16), &Affinity)| {
-            let ((client, port), Affinity { target, until }) = (*key, *affinity);
-            (client, port, target, self.connections(client, port, target), until)
+        let row = |(&(client, port), known): (&(IpAddr, u16), &Known)| {
+            (client, port, known.target, known.at(known.target), known.until)
         };
         let mut all: Vec<_> = self.table.iter().map(row).collect();
         all.sort_unstable();
@@ -249,6 +263,24 @@ mod tests {
         table.entered(client(1), 60, StackId(2));
         table.left(client(1), 60, StackId(1), Instant::from_millis(5));
         assert_eq!(table.target(client(1), 60, Instant::from_millis(9)), Some(StackId(2)));
+    }
+
+    /// A client whose last decision is over goes where it has a connection still.
+    #[test]
+    fn an_older_target_that_still_has_one_is_next() {
+        let at = Instant::from_millis;
+        let mut table = Affinities::default();
+        table.entered(client(1), 60, StackId(1));
+        table.entered(client(1), 60, StackId(2));
+        table.left(client(1), 60, StackId(2), at(5));
+        assert_eq!(table.target(client(1), 60, at(4)), Some(StackId(2)));
+        assert_eq!(table.target(client(1), 60, at(5)), Some(StackId(1)));
+        table.expire(at(5));
+        let rows: Vec<_> = table.iter().map(|(.., target, connections, _)| (target, connections)).collect();
+        assert_eq!(rows, [(StackId(1), 1)], "and it is shown there");
+        table.left(client(1), 60, StackId(1), at(9));
+        table.expire(at(9));
+        assert_eq!(table.iter().count(), 0);
     }
 
     /// It is bounded, and what is over makes room.
