@@ -1,7 +1,6 @@
 //! The lab's picture, pushed to one browser as server-sent events.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,7 +10,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
 
 use super::{Answered, Site, text};
 use crate::watch::{Event, Feed, Model, Picture, TakeoverPicture, Tenure, Update};
@@ -21,9 +19,6 @@ const PAST: usize = 500;
 /// Of the timeline, what a page gets: the latest.
 const TENURES: usize = 500;
 const TAKEOVERS: usize = 100;
-
-/// A page that takes nothing for so long is gone.
-const STALLED: Duration = Duration::from_secs(10);
 
 /// One message to a page.
 #[derive(Serialize)]
@@ -93,7 +88,7 @@ async fn tell(mut feed: Feed, image: Option<String>, messages: mpsc::Sender<Byte
         }
         let message = encode(&model, told, changed, image.as_deref());
         told = model.events().next_back().map_or(told, |event| event.number);
-        if !matches!(timeout(STALLED, messages.send(message)).await, Ok(Ok(()))) {
+        if messages.send(message).await.is_err() {
             break;
         }
     }

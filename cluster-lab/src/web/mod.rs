@@ -16,6 +16,7 @@ mod act;
 mod feed;
 mod guard;
 mod pages;
+mod places;
 
 use std::convert::Infallible;
 use std::io;
@@ -33,6 +34,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::apps::Listener;
 use crate::control::{self, Answer, Question, Reply};
@@ -41,13 +43,16 @@ use clap::ValueEnum;
 
 pub use act::Act;
 pub use guard::Token;
+use places::Places;
 
-/// Connections that are served at a time; more wait.
+/// Connections that are served at a time.
 const CONNECTIONS: usize = 64;
 /// Browsers that watch at a time.
 const WATCHERS: usize = 16;
 /// How long a client may take to send its request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// A client that takes nothing of its answer for so long is gone.
+const STALLED: Duration = Duration::from_secs(5);
 /// Connections of a VCRT that a page gets; a longer one is for `cluster-lab netstat`.
 const ROUTES: usize = 1000;
 
@@ -73,14 +78,15 @@ pub struct Site {
 /// When no more connections can be accepted.
 pub async fn serve<L: Listener>(mut listener: L, site: Site) -> io::Result<()> {
     let site = Arc::new(site);
-    let (connections, watchers) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(WATCHERS)));
+    let (mut places, watchers) = (Places::new(CONNECTIONS), Arc::new(Semaphore::new(WATCHERS)));
     loop {
-        // Never closed.
-        let Ok(permit) = connections.clone().acquire_owned().await else { return Ok(()) };
         let (stream, ..) = listener.accept().await?;
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        stream.as_mut().set_write_timeout_pinned(Some(STALLED));
         let (site, watchers) = (site.clone(), watchers.clone());
-        tokio::spawn(async move {
+        let served = places.give(|asked| async move {
             let service = service_fn(move |request| {
+                asked.set();
                 let (site, watchers) = (site.clone(), watchers.clone());
                 async move { Ok::<_, Infallible>(pages::secured(answer(&site, &watchers, request).await)) }
             });
@@ -89,8 +95,9 @@ pub async fn serve<L: Listener>(mut listener: L, site: Site) -> io::Result<()> {
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(16 * 1024).keep_alive(false);
             // A browser that goes away is no event here.
             drop(builder.serve_connection(TokioIo::new(stream), service).await);
-            drop(permit);
         });
+        // Whoever comes meanwhile waits in the listener's backlog.
+        served.await;
     }
 }
 

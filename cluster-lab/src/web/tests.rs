@@ -1,9 +1,11 @@
 //! What is refused, over real connections on loopback; the lab is a socket that answers by a script.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
 
@@ -242,4 +244,83 @@ async fn watchers_are_bounded() {
         assert!(began.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Those who connect and say nothing, or too little, keep nobody waiting.
+#[tokio::test]
+async fn silence_keeps_nobody_waiting() {
+    let served = Served::start(true).await;
+    let mut silent = Vec::new();
+    for number in 0..3 * CONNECTIONS {
+        let mut stream = TcpStream::connect(served.at).await.unwrap();
+        stream.write_all(&b"GET / HTTP/1.1\r\nHost: "[..number % 20]).await.unwrap();
+        silent.push(stream);
+    }
+    let answer = tokio::time::timeout(HEAD_WAIT / 2, served.status("GET / HTTP/1.1", ""));
+    assert_eq!(answer.await.expect("the silent ones are waited for"), 200);
+}
+
+/// Pipes in place of sockets: nothing is read ahead of those who read nothing.
+struct Pipes(mpsc::UnboundedReceiver<Pipe>);
+
+struct Pipe(DuplexStream);
+
+impl AsyncRead for Pipe {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl crate::apps::Stream for Pipe {
+    fn reset(&mut self) {}
+}
+
+#[async_trait::async_trait]
+impl Listener for Pipes {
+    type Stream = Pipe;
+
+    async fn accept(&mut self) -> io::Result<(Pipe, SocketAddr, SocketAddr)> {
+        let none = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok((self.0.recv().await.ok_or(io::ErrorKind::BrokenPipe)?, none, none))
+    }
+}
+
+/// Those who do not read what they have asked for lose their places after a while.
+#[tokio::test]
+async fn who_reads_nothing_loses_his_place() {
+    let (pipes, listener) = mpsc::unbounded_channel();
+    let site = Site { supervisor: PathBuf::new(), token: Token::random(), open: true, image: None };
+    tokio::spawn(serve(Pipes(listener), site));
+    let ask = async || {
+        let (mut own, other) = tokio::io::duplex(256);
+        pipes.send(Pipe(other)).unwrap();
+        own.write_all(b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
+        own
+    };
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut own = ask().await;
+        // It has been heard, and reads no more.
+        own.read_exact(&mut [0; 12]).await.unwrap();
+        idle.push(own);
+    }
+    let mut text = String::new();
+    let mut own = ask().await;
+    let read = tokio::time::timeout(6 * STALLED, own.read_to_string(&mut text));
+    read.await.expect("the places stay taken").unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
 }
