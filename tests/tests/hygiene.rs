@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tests::footprint::footprint;
+use tests::footprint::{footprint, processes_with};
 use tests::{Lab, cluster_lab, eventually, succeed, text};
 
 fn pid_of(value: &serde_json::Value) -> Pid {
@@ -91,6 +91,118 @@ fn of_two_who_bring_a_lab_up_one_does() {
     assert_eq!(ends.iter().filter(refused).count(), 3, "{ends:?}");
     succeed(cluster_lab().args(["exec", "--name", &name, "--", "curl", "-sS", "http://203.0.113.1/"]));
     succeed(cluster_lab().args(["down", "--name", &name]));
+}
+
+/// After a crash too: whoever is first cleans up and brings the lab up, and nobody cleans that away.
+#[test]
+fn of_two_who_bring_a_crashed_lab_up_one_does() {
+    let before = footprint();
+    let name = format!("test-crashed-{}", std::process::id());
+    let up = || {
+        let mut command = cluster_lab();
+        command.args(["up", "pair", "--detach", "--name", &name]).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
+    };
+    for _ in 0..3 {
+        assert!(up().wait_with_output().expect("it ends").status.success());
+        kill_process(supervisor(&name), Signal::KILL).expect("it runs");
+        let tries: Vec<_> = (0..4).map(|_| up()).collect();
+        let ends: Vec<Output> = tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
+        assert_eq!(ends.iter().filter(|end| end.status.success()).count(), 1, "{ends:?}");
+        succeed(cluster_lab().args(["exec", "--name", &name, "--", "curl", "-sS", "http://203.0.113.1/"]));
+        succeed(cluster_lab().args(["down", "--name", &name]));
+    }
+    before.is_all_there_is();
+}
+
+/// A lab that is told to end before it is ready leaves nothing, though it would have gone on in the background.
+#[test]
+fn ctrl_c_ends_a_lab_that_was_to_go_on_in_the_background() {
+    let before = footprint();
+    let (name, profile) = slow("detach");
+    let mut up = cluster_lab();
+    up.args(["up", "--detach", "--name", &name]).arg(&profile).stdin(Stdio::null()).stderr(Stdio::piped());
+    let child = up.spawn().expect("cluster-lab starts");
+    eventually("an image runs", || status(&name).is_some());
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let end = child.wait_with_output().expect("it ends");
+    let error = String::from_utf8_lossy(&end.stderr);
+    assert!(end.status.code() == Some(1) && error.contains("did not get ready: interrupted"), "{end:?}");
+    before.is_all_there_is();
+    fs::remove_file(profile).expect("the profile goes");
+}
+
+/// Who kills an image before the lab is ready has a lab with an image less, and no waiting for it.
+#[test]
+fn an_image_may_be_killed_while_the_lab_comes_up() {
+    let (name, profile) = slow("early");
+    let mut up = cluster_lab();
+    up.args(["up", "--detach", "--name", &name]).arg(&profile).stdin(Stdio::null());
+    let mut child = up.stdout(Stdio::null()).spawn().expect("cluster-lab starts");
+    eventually("MVS2 can be killed", || {
+        let killed = cluster_lab().args(["kill", "MVS2", "--name", &name]).output().expect("it starts");
+        killed.status.success()
+    });
+    assert!(child.wait().expect("it ends").success());
+    let images = status(&name).expect("the lab runs")["images"].as_array().expect("a list").clone();
+    let states: Vec<_> = images.iter().map(|image| image["state"].as_str().expect("text")).collect();
+    assert_eq!(states, ["running", "failed"]);
+    succeed(cluster_lab().args(["down", "--name", &name]));
+    fs::remove_file(profile).expect("the profile goes");
+}
+
+/// The name of a lab, and a profile with which it takes its time to get ready.
+fn slow(what: &str) -> (String, std::path::PathBuf) {
+    let name = format!("test-{what}-{}", std::process::id());
+    let pair = fs::read_to_string(tests::workspace().join("profiles/pair.ron")).expect("the profile");
+    let file = std::env::temp_dir().join(format!("{name}.ron"));
+    let slow = pair.replacen("images:", "timing: (discovery: 10000),\n images:", 1);
+    fs::write(&file, slow).expect("the profile can be written");
+    (name, file)
+}
+
+/// How a lab is, once it says so.
+fn status(name: &str) -> Option<serde_json::Value> {
+    let output = cluster_lab().args(["status", "--json", "--name", name]).output().expect("it starts");
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+/// The process that a lab stands and falls with.
+fn supervisor(name: &str) -> Pid {
+    let record = fs::read(format!("/run/cluster-lab/{name}/lab.json")).expect("the lab runs");
+    let record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+    pid_of(&record["supervisor"])
+}
+
+/// What `exec` has started ends with the lab, though it has gone to the background or does not want to; whoever
+/// takes the lab down from there gets an answer; and it ends when the lab crashes.
+#[test]
+fn nothing_that_was_started_in_a_lab_outlives_it() {
+    let before = footprint();
+    let word = format!("test-outlives-{}", std::process::id());
+    let stays = format!("trap '' TERM HUP; (exec -a {word} sleep 300) & exec -a {word} setsid -w sleep 300");
+    let down = format!("trap '' TERM HUP; {} down --name {word}", tests::program("cluster-lab").display());
+    for way in ["outside", "inside", "crash"] {
+        succeed(cluster_lab().args(["up", "pair", "--detach", "--name", &word]).stdout(Stdio::null()));
+        let inside = |script: &str| {
+            let mut command = cluster_lab();
+            command.args(["exec", "--name", &word, "--", "bash", "-c", script]).stdin(Stdio::null());
+            command.spawn().expect("cluster-lab starts")
+        };
+        let mut client = inside(&stays);
+        eventually("they run", || processes_with(&word).len() >= 3);
+        match way {
+            "outside" => drop(succeed(cluster_lab().args(["down", "--name", &word]))),
+            "inside" => drop(inside(&format!("exec {down}")).wait().map(|end| assert!(end.success(), "{end:?}"))),
+            _ => kill_process(supervisor(&word), Signal::KILL).expect("it runs"),
+        }
+        client.wait().expect("it has ended");
+        if way == "crash" {
+            succeed(cluster_lab().args(["down", "--name", &word]));
+        }
+        eventually("all have ended", || processes_with(&word).is_empty());
+        before.is_all_there_is();
+    }
 }
 
 /// Noise, requests of another version and more clients than descriptors: the lab answers whoever comes after.
@@ -180,7 +292,11 @@ fn host_mode_puts_the_lab_into_the_namespace_it_was_called_in() {
          curl -sS --max-time 20 http://203.0.113.1/ > $D/answer\n\
          if {lab} up pair --host --detach --name {name}-2 2> $D/refused; then exit 9; fi\n\
          {lab} down --name {name}\n\
-         ip -o link > $D/after; ip route show table all >> $D/after"
+         ip -o link > $D/after; ip route show table all >> $D/after\n\
+         ip link add mvs2 type dummy\n\
+         if {lab} up pair --host --detach 2> $D/taken; then exit 8; fi\n\
+         ip -o link show mvs2 > $D/theirs\n\
+         if ip link show mvs1; then exit 7; fi"
     );
     let folder = std::env::temp_dir().join(&name);
     fs::create_dir_all(&folder).expect("a folder");
@@ -190,6 +306,10 @@ fn host_mode_puts_the_lab_into_the_namespace_it_was_called_in() {
     assert_eq!(read("before"), read("after"));
     let refused = read("refused");
     assert!(refused.contains("198.51.100.") || refused.contains("203.0.113."), "{refused}");
+    // Somebody else's device is left alone, and one that was made before it was met is not left behind.
+    let taken = read("taken");
+    assert!(taken.contains("no device can be called mvs2"), "{taken}");
+    assert!(read("theirs").contains("mvs2"));
     fs::remove_dir_all(folder).expect("the folder goes");
 }
 
