@@ -178,7 +178,7 @@ mod tests {
             let to = listener.local_addr().unwrap();
             let server = std::thread::spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
-                stream.read(&mut [0; 256]).unwrap();
+                assert!(stream.read(&mut [0; 256]).unwrap() > 0);
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nMVS1\n").unwrap();
             });
             let error = Crowd::connect(to, 1).err().unwrap().to_string();
