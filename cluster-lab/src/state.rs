@@ -182,7 +182,10 @@ impl StateDir {
         use std::os::unix::fs::MetadataExt;
         loop {
             folder(&self.root)?;
-            let Ok(root) = fs::File::open(&self.root) else { continue };
+            let root = match fs::File::open(&self.root) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                root => root.with_context(|| format!("{} cannot be locked", self.root.display()))?,
+            };
             flock(&root, FlockOperation::LockExclusive)?;
             // The one before may have removed it, and somebody have made another.
             let (locked, there) = (root.metadata()?, fs::metadata(&self.root));

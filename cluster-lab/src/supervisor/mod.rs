@@ -263,7 +263,8 @@ impl Supervisor {
             inputs,
         };
         if let Err(error) = supervisor.begin() {
-            supervisor.end(None).await;
+            // What stays is told too.
+            supervisor.end(None).await.with_context(|| format!("{error:#}"))?;
             return Err(error);
         }
         Ok((supervisor, receiver, handle))
@@ -293,16 +294,16 @@ impl Supervisor {
         while let Some(input) = inputs.recv().await {
             match input {
                 Input::Down(asker, reply) => {
-                    self.end(asker).await;
-                    drop(reply.send(Reply::Done));
+                    let ended = self.end(asker).await;
+                    drop(
+                        reply
+                            .send(ended.as_ref().map_or_else(|why| Reply::Error(format!("{why:#}")), |()| Reply::Done)),
+                    );
                     // The answer is on its way before this process ends.
                     tokio::task::yield_now().await;
-                    return Ok(());
+                    return ended;
                 }
-                Input::TakeDown => {
-                    self.end(None).await;
-                    return Ok(());
-                }
+                Input::TakeDown => return self.end(None).await,
                 Input::Request(request, reply) => self.serve(request, reply),
                 Input::Said { host, message } => self.heard(host, message),
                 Input::Complained { host, line } => {
@@ -322,19 +323,22 @@ impl Supervisor {
     }
 
     /// Ends every process but `asker`, and leaves nothing behind.
-    async fn end(&mut self, asker: Option<i32>) {
+    ///
+    /// # Errors
+    /// If something stays; `down` can try again then, as after a crash.
+    async fn end(&mut self, asker: Option<i32>) -> Result<()> {
         for host in self.hosts.iter_mut().flatten() {
             host.kill();
         }
         for host in self.hosts.iter_mut().filter_map(Option::take) {
             host.gone().await;
         }
-        let cleared = self.site.clear(asker).await;
-        match cleared.and_then(|()| self.dir.lock()) {
-            Ok(lock) => self.dir.remove(&lock),
-            // As after a crash: `down` can try again.
-            Err(error) => self.tell(None, Told::note(format!("not all of the lab could be taken away: {error:#}"))),
-        }
+        self.site.clear(asker).await.with_context(|| {
+            let option = crate::name_option(&self.options.name);
+            format!("not all of the lab could be taken away: try 'cluster-lab down{option}' again")
+        })?;
+        self.dir.remove(&self.dir.lock()?);
+        Ok(())
     }
 
     /// Something happened just now, to an image or to the lab.
