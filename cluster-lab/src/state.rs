@@ -3,14 +3,22 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::{Deserialize, Serialize};
 
 /// Longest path of a lab's folder: with the longest name of a socket in it, that of a capture, it fits the 107 bytes
 /// of unix(7).
 const LONGEST: usize = 70;
+
+/// How long processes of a lab that crashed may take to end by themselves.
+const LEFTOVERS_WAIT: Duration = Duration::from_secs(4);
+/// Between two looks whether they have.
+const LEFTOVERS_LOOK: Duration = Duration::from_millis(5);
 
 /// A process that this lab started, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,13 +174,33 @@ impl StateDir {
         self.path.join("lab.json")
     }
 
+    /// Waits until no other process makes, cleans or removes folders of labs, and keeps them from it.
+    ///
+    /// # Errors
+    /// If the folder of all labs cannot be made.
+    pub fn lock(&self) -> Result<Lock> {
+        use std::os::unix::fs::MetadataExt;
+        loop {
+            folder(&self.root)?;
+            let root = match fs::File::open(&self.root) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                root => root.with_context(|| format!("{} cannot be locked", self.root.display()))?,
+            };
+            flock(&root, FlockOperation::LockExclusive)?;
+            // The one before may have removed it, and somebody have made another.
+            let (locked, there) = (root.metadata()?, fs::metadata(&self.root));
+            if there.is_ok_and(|there| there.ino() == locked.ino()) {
+                return Ok(Lock { root: self.root.clone(), _locked: root });
+            }
+        }
+    }
+
     /// Makes the folder for a lab of this process. It is there from the first moment with a record of this process,
     /// so that nobody takes it for what a crashed lab left behind.
     ///
     /// # Errors
     /// If a lab of that name runs.
-    pub fn create(&self, name: &str) -> Result<()> {
-        folder(&self.root)?;
+    pub fn create(&self, name: &str, _lock: &Lock) -> Result<()> {
         let new = StateDir { path: self.root.join(format!(".{}", std::process::id())), root: self.root.clone() };
         // Of a process of the same number that ended in the middle of this.
         drop(fs::remove_dir_all(&new.path));
@@ -192,7 +220,7 @@ impl StateDir {
             }
         });
         if made.is_err() {
-            new.remove();
+            drop(fs::remove_dir_all(&new.path));
         }
         made
     }
@@ -225,13 +253,32 @@ impl StateDir {
     /// Ends what a crashed lab left running, and says which devices it left on the host.
     pub fn kill_leftovers(&self) -> Vec<String> {
         let Some(record) = self.read() else { return Vec::new() };
+        // They end by themselves, having ended others perhaps.
+        let began = Instant::now();
+        while record.children.iter().any(|child| child.runs()) && began.elapsed() < LEFTOVERS_WAIT {
+            sleep(LEFTOVERS_LOOK);
+        }
         record.children.iter().for_each(|child| child.kill());
         record.devices
     }
 
-    /// Removes the folder, and the folder of all labs if it is empty then.
-    pub fn remove(&self) {
+    /// Removes the folder.
+    pub fn remove(&self, _lock: &Lock) {
         drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// Held by who makes, cleans or removes folders of labs: one at a time.
+#[derive(Debug)]
+pub struct Lock {
+    root: PathBuf,
+    /// Locked as long as it is open.
+    _locked: fs::File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If there is no lab, there need not be a folder of all labs.
         drop(fs::remove_dir(&self.root));
     }
 }
@@ -252,12 +299,34 @@ mod tests {
     fn a_folder_is_there_with_its_record() {
         let folder = tempfile::tempdir().unwrap();
         let dir = StateDir::below(folder.path().join("labs"), "one").unwrap();
-        dir.create("one").unwrap();
+        let lock = dir.lock().unwrap();
+        dir.create("one", &lock).unwrap();
         assert!(dir.runs());
-        let again = dir.create("one").unwrap_err().to_string();
+        let again = dir.create("one", &lock).unwrap_err().to_string();
         assert!(again.contains("runs already"), "{again}");
-        dir.remove();
+        dir.remove(&lock);
         assert!(!dir.exists());
+        drop(lock);
+        assert!(!dir.root.exists());
+    }
+
+    /// Each of many makes, counts and removes alone, though the folder of all labs goes and comes between them.
+    #[test]
+    fn one_at_a_time_has_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::below(folder.path().join("labs"), "one").unwrap();
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        let turns = || {
+            for _ in 0..50 {
+                let lock = dir.lock().unwrap();
+                assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                dir.create("one", &lock).unwrap();
+                dir.remove(&lock);
+                inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(turns))));
+        assert!(!dir.root.exists());
     }
 
     #[test]

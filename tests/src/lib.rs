@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use serde_json::Value;
 
 pub use download::Download;
@@ -79,6 +80,29 @@ pub fn succeed(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     text(&output)
+}
+
+/// The process that `value` names.
+///
+/// # Panics
+/// If it names none.
+pub fn pid_of(value: &Value) -> Pid {
+    let pid = value["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    pid.unwrap_or_else(|| panic!("no pid in {value}"))
+}
+
+/// Runs `command`: it fails with `code`, and says why in one sentence that contains `reason`.
+///
+/// # Panics
+/// If it does not.
+#[track_caller]
+pub fn refused(command: &mut Command, code: i32, reason: &str) -> Output {
+    let output = command.output().expect("it starts");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {error}{}", text(&output));
+    assert!(error.contains(reason), "{command:?} says {error:?}, not {reason:?}");
+    assert!(!error.contains("panicked"), "{error}");
+    output
 }
 
 /// Waits until `holds` does; the bound only ends a test that would never end.

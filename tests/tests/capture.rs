@@ -82,3 +82,14 @@ fn a_capture_of_nothing_says_so() {
     let only_tun = lab.command("capture").args(["--tun", "--seconds", "0.5"]).output().expect("it starts");
     assert!(only_tun.status.success() && only_tun.stdout.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "{only_tun:?}");
 }
+
+/// An image that is named twice is captured once.
+#[test]
+fn an_image_may_be_named_twice() {
+    let lab = Lab::up("pair");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("twice.pcapng");
+    succeed(lab.command("capture").args(["MVS1", "mvs1", "--seconds", "1", "--write"]).arg(&file));
+    let packets = decoded(folder.path(), &file, "xcf");
+    assert!(any(&packets, &["MVS1 XCF"]) && !any(&packets, &["MVS2 XCF"]), "{packets:#?}");
+}

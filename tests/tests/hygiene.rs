@@ -1,97 +1,14 @@
-//! A lab leaves nothing behind, and wrong use is answered with one clear sentence.
+//! Wherever a lab runs it leaves nothing behind, and wrong use is answered with one clear sentence.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tests::footprint::footprint;
-use tests::{Lab, cluster_lab, eventually, succeed, text};
-
-fn pid_of(value: &serde_json::Value) -> Pid {
-    let pid = value["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    pid.unwrap_or_else(|| panic!("no pid in {value}"))
-}
-
-/// Two labs with different names run side by side, `down` takes away each whole.
-#[test]
-fn two_labs_run_side_by_side_and_go_without_a_trace() {
-    let before = footprint();
-    {
-        let (one, two) = (Lab::up("figure4"), Lab::up("figure4"));
-        one.kill("MVS1");
-        one.wait_for_owner("DVA1", "MVS5");
-        assert_eq!(two.dvipa("DVA1")["owner"], "MVS1");
-        two.curl(&["http://203.0.113.1:60/"]);
-        assert_eq!(footprint().devices, before.devices, "a lab's devices live in its own namespace");
-    }
-    before.is_all_there_is();
-}
-
-/// In front, the lab ends with Ctrl-C, and leaves nothing.
-#[test]
-fn ctrl_c_takes_the_lab_down() {
-    let before = footprint();
-    let name = format!("test-front-{}", std::process::id());
-    let mut front = cluster_lab()
-        .args(["up", "pair", "--name", &name])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cluster-lab starts");
-    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
-    let hint = lines.by_ref().map_while(Result::ok).find(|line| line.contains("curl"));
-    assert!(hint.is_some(), "up says what to type next");
-    kill_process(Pid::from_child(&front), Signal::INT).expect("it runs");
-    // Keep the pipe drained until the end.
-    let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
-    assert!(front.wait().expect("it ends").success());
-    rest.join().expect("no panic");
-    before.is_all_there_is();
-}
-
-/// Other signals that ask for an end take a lab down too, whatever brought it up, and from its first moment on.
-#[test]
-fn whoever_is_told_to_end_leaves_nothing() {
-    let before = footprint();
-    let name = format!("test-told-{}", std::process::id());
-    for (arguments, signal) in [
-        (vec!["demo"], Signal::TERM),
-        (vec!["demo"], Signal::HUP),
-        (vec!["demo", "--matrix"], Signal::TERM),
-        (vec!["lesson", "1", "--run"], Signal::TERM),
-        (vec!["up"], Signal::HUP),
-    ] {
-        let mut command = cluster_lab();
-        command.args(&arguments).args(["--name", &name]).stdin(Stdio::null());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cluster-lab starts");
-        eventually("the lab's folder is there", || footprint().has_lab(&name));
-        kill_process(Pid::from_child(&child), signal).expect("it runs");
-        let expected = if arguments[0] == "up" { 0 } else { 1 };
-        assert_eq!(child.wait().expect("it ends").code(), Some(expected), "{arguments:?} {signal:?}");
-        before.is_all_there_is();
-    }
-}
-
-/// Several at once: one brings the lab up, the others are told that it runs; nobody takes it for one that crashed.
-#[test]
-fn of_two_who_bring_a_lab_up_one_does() {
-    let name = format!("test-at-once-{}", std::process::id());
-    let up = || {
-        let mut command = cluster_lab();
-        command.args(["up", "pair", "--detach", "--name", &name]).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
-    };
-    let tries: Vec<_> = (0..4).map(|_| up()).collect();
-    let ends: Vec<Output> = tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
-    let refused = |end: &&Output| String::from_utf8_lossy(&end.stderr).contains("runs already");
-    assert_eq!(ends.iter().filter(|end| end.status.success()).count(), 1, "{ends:?}");
-    assert_eq!(ends.iter().filter(refused).count(), 3, "{ends:?}");
-    succeed(cluster_lab().args(["exec", "--name", &name, "--", "curl", "-sS", "http://203.0.113.1/"]));
-    succeed(cluster_lab().args(["down", "--name", &name]));
-}
+use tests::{Lab, cluster_lab, eventually, pid_of, refused, succeed};
 
 /// Noise, requests of another version and more clients than descriptors: the lab answers whoever comes after.
 #[test]
@@ -115,27 +32,6 @@ fn the_control_socket_outlives_noise() {
     assert_eq!(crowd.iter().flatten().count(), 400);
     drop(crowd);
     assert_eq!(lab.image("MVS1")["state"], "running");
-}
-
-/// After a crash of the lab command nothing runs on, and `down` removes what is left.
-#[test]
-fn down_cleans_up_after_a_crash() {
-    let before = footprint();
-    let name = format!("test-crash-{}", std::process::id());
-    let mut front = cluster_lab()
-        .args(["up", "pair", "--name", &name])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cluster-lab starts");
-    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("curl")));
-    front.kill().expect("it runs");
-    front.wait().expect("it ends");
-    before.are_all_that_run();
-    refused(cluster_lab().args(["status", "--name", &name]), 1, "has crashed: 'cluster-lab down --name test-crash-");
-    succeed(cluster_lab().args(["down", "--name", &name]));
-    before.is_all_there_is();
 }
 
 /// `kill -9` on an image's process is what `cluster-lab kill` does; STOP and CONT work too.
@@ -167,6 +63,28 @@ fn in_process_images_take_over_too() {
     lab.curl(&["http://203.0.113.1:60/"]);
 }
 
+/// Who starts an image that is told to stop meanwhile does not hear that it has started.
+#[test]
+fn a_start_is_not_answered_by_a_stop() {
+    let lab = Lab::up_with("pair", &["--in-process"]);
+    lab.kill("MVS2");
+    eventually("MVS2 has ended", || lab.image("MVS2")["state"] == "failed");
+    // While the process stands still, neither is done; then both end with it.
+    let process = pid_of(&lab.image("MVS1"));
+    kill_process(process, Signal::STOP).expect("it runs");
+    let order = |verb: &str| lab.command(verb).arg("MVS2").stderr(Stdio::piped()).spawn().expect("it starts");
+    let start = order("start");
+    eventually("MVS2 is to start", || lab.image("MVS2")["state"] == "running");
+    let mut stop = order("stop");
+    // However early or late the stop comes.
+    std::thread::sleep(Duration::from_millis(300));
+    kill_process(process, Signal::KILL).expect("it runs");
+    let start = start.wait_with_output().expect("it ends");
+    let why = String::from_utf8_lossy(&start.stderr);
+    assert!(start.status.code() == Some(1) && why.contains("MVS2 killed"), "{start:?}");
+    stop.wait().expect("it ends");
+}
+
 /// On the host itself: the DVIPA is reachable without `exec`, and all of it goes again. The test
 /// makes the host: a namespace of its own.
 #[test]
@@ -178,9 +96,14 @@ fn host_mode_puts_the_lab_into_the_namespace_it_was_called_in() {
         "set -e; ip link set lo up; ip -o link > $D/before; ip route show table all >> $D/before\n\
          {lab} up pair --host --detach --name {name}\n\
          curl -sS --max-time 20 http://203.0.113.1/ > $D/answer\n\
+         first=$(ip -o link | grep -o 'l[0-9a-f]*mvs1'); second=$(ip -o link | grep -o 'l[0-9a-f]*mvs2')\n\
          if {lab} up pair --host --detach --name {name}-2 2> $D/refused; then exit 9; fi\n\
          {lab} down --name {name}\n\
-         ip -o link > $D/after; ip route show table all >> $D/after"
+         ip -o link > $D/after; ip route show table all >> $D/after\n\
+         ip tuntap add $second mode tun\n\
+         if {lab} up pair --host --detach --name {name} 2> $D/taken; then exit 8; fi\n\
+         ip link show $second\n\
+         if ip link show $first; then exit 7; fi"
     );
     let folder = std::env::temp_dir().join(&name);
     fs::create_dir_all(&folder).expect("a folder");
@@ -190,6 +113,9 @@ fn host_mode_puts_the_lab_into_the_namespace_it_was_called_in() {
     assert_eq!(read("before"), read("after"));
     let refused = read("refused");
     assert!(refused.contains("198.51.100.") || refused.contains("203.0.113."), "{refused}");
+    // Somebody else's device is left alone, and one that was made before it was met is not left behind.
+    let taken = read("taken");
+    assert!(taken.contains("no device can be called l") && taken.contains("mvs2"), "{taken}");
     fs::remove_dir_all(folder).expect("the folder goes");
 }
 
@@ -219,17 +145,6 @@ fn a_user_without_root_can_run_a_lab() {
     let output = succeed(Command::new("unshare").args(["-m", "sh", "-c", &script]));
     assert!(output.contains("MVS2"), "{output}");
     fs::remove_dir_all(folder).expect("the folder goes");
-}
-
-/// Fails with `code`, and says why in one sentence that contains `reason`; nothing is left.
-#[track_caller]
-fn refused(command: &mut Command, code: i32, reason: &str) -> Output {
-    let output = command.output().expect("it starts");
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {error}{}", text(&output));
-    assert!(error.contains(reason), "{command:?} says {error:?}, not {reason:?}");
-    assert!(!error.contains("panicked"), "{error}");
-    output
 }
 
 /// Bad input: each is refused before anything starts.

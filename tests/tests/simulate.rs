@@ -20,11 +20,10 @@ fn three_hundred_seeds_pass_and_meet_every_fault() {
     assert!(missed.is_empty(), "never met: {missed:?}");
 }
 
-/// What each of these seeds has found once is mended: SYNs refused while a target was silent (25165), routes
-/// and tables after a sleep (246511), an entry that expired with an earlier one (310277), what nobody may have
-/// (471642), a SYN that was let go by a stack that left the group (671467), a TCP that stood still after F-RTO (682037), and checks that were too strict.
+/// Seeds from all over pass, not the first ones alone. (Each has found something once. The steps that a seed gives
+/// have changed since, so these are not the runs that failed then.)
 #[test]
-fn seeds_that_failed_once_pass() {
+fn seeds_from_all_over_pass() {
     for seed in [994, 25165, 246_511, 310_277, 326_874, 351_323, 409_323, 471_642, 482_806, 671_467, 682_037] {
         succeed(cluster_lab().args(["simulate", "--seeds", &format!("{seed}..{}", seed + 1)]));
     }

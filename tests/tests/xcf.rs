@@ -17,11 +17,11 @@ fn noise_on_an_xcf_endpoint_is_counted_and_told() {
     let lab = Lab::up("survive.ron");
     let mut session = Session::open(&lab, "203.0.113.1");
     assert!(session.echoes("before"));
-    // The first image has port 40000, the next 40001. A forged header: 'X' 1, life 1, from MVS2.
+    // The first image has port 11000, the next 11001. A forged header: 'X' 1, life 1, from MVS2.
     let forged = "X\\x01\\0\\0salt\\0\\0\\0\\0\\0\\0\\0\\x01\\0\\0\\0\\0\\0\\0\\0\\x01\
                   \\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\xff\\xff\\xc0\\0\\x02\\x02\\0\\0\\0\\0\\0\\0\\0\\0ciphertext and tag";
     let script = format!(
-        "for i in 1 2 3 4 5; do printf noise > /dev/udp/127.0.0.1/40000; printf '{forged}' > /dev/udp/127.0.0.1/40001; done"
+        "for i in 1 2 3 4 5; do printf noise > /dev/udp/127.0.0.1/11000; printf '{forged}' > /dev/udp/127.0.0.1/11001; done"
     );
     succeed(lab.exec("bash").args(["-c", &script]));
     eventually("all noise is counted", || counted(&lab, "MVS1", "malformed") == 5);

@@ -88,7 +88,10 @@ pub(super) async fn capture(capture: Capture) -> Result<()> {
         let Some(name) = known.iter().find(|name| name.eq_ignore_ascii_case(image)) else {
             bail!("{}", suggest::no_image(image, known.iter().map(String::as_str)));
         };
-        wanted.push(name.clone());
+        // Who names it twice wants its packets once.
+        if !wanted.contains(name) {
+            wanted.push(name.clone());
+        }
     }
     let to: Box<dyn Write> = match &capture.write {
         Some(path) => Box::new(File::create(path).with_context(|| format!("{} cannot be written", path.display()))?),

@@ -1,20 +1,25 @@
 //! `up`: the lab in front, or in the background.
 
-use std::io::{BufRead, BufReader};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::broadcast;
 
 use super::log::LogFormat;
-use crate::control::{ImageState, Reply, Request, Status};
+use crate::control::{Reply, Request, Status};
 use crate::interruption::Interruption;
 use crate::output::tell;
 use crate::profile::{self, Cluster};
 use crate::progress::Progress;
 use crate::supervisor::{self, Handle, Options};
+use crate::watch::{Event, Kind};
 
 /// How long a cluster may take until every DVIPA is served.
 const READY_WAIT: Duration = Duration::from_secs(15);
@@ -50,7 +55,7 @@ pub(super) struct Up {
 pub(super) async fn up(up: Up) -> Result<()> {
     let cluster = profile::load(&up.profile)?;
     if up.detach && !up.background {
-        return detach(&up, &cluster);
+        return detach(&up, &cluster).await;
     }
     if up.background {
         rustix::process::setsid()?;
@@ -68,7 +73,7 @@ pub(super) async fn up(up: Up) -> Result<()> {
         ..BIG => Progress::none(),
         _ => Progress::of(expected(&cluster).iter().map(|(_, targets)| targets.len()).sum(), "targets serve"),
     };
-    let mut ready = std::pin::pin!(ready(&cluster, &handle, &progress));
+    let mut ready = std::pin::pin!(ready(&cluster, &handle, handle.events(), &progress));
     let mut announced = false;
     loop {
         tokio::select! {
@@ -108,31 +113,68 @@ fn background() -> Result<()> {
 }
 
 /// Starts this program again as the lab in the background, and waits until that is ready.
-fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
+async fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
+    let mut interruption = Interruption::watch()?;
+    let mut command = Command::new(std::env::current_exe()?);
     command.args(["up", "--background", "--name", &up.lab.name]);
     command.args(up.host.then_some("--host")).args(up.in_process.then_some("--in-process"));
     command.arg("--").arg(&up.profile);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("the lab cannot be started")?;
-    let output = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?);
-    if output.lines().map_while(Result::ok).any(|line| line == READY) {
-        tell(introduction(cluster, &up.lab.name, up.host));
-        return Ok(());
+    let mut lines = BufReader::new(child.stdout.take().ok_or_else(|| anyhow!("no pipe"))?).lines();
+    let said = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line == READY {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    match interruption.ends(said).await {
+        Ok(true) => {
+            tell(introduction(cluster, &up.lab.name, up.host));
+            Ok(())
+        }
+        Ok(false) => {
+            // It has said why on the same standard error.
+            let status = child.wait().await?;
+            std::process::exit(status.code().filter(|code| *code != 0).unwrap_or(1));
+        }
+        Err(interrupted) => {
+            // A lab that is not ready yet is not wanted any more.
+            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+                // It may have ended by itself.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+            child.wait().await?;
+            Err(interrupted.context("the lab did not get ready"))
+        }
     }
-    // It has said why on the same standard error.
-    let status = child.wait()?;
-    std::process::exit(status.code().filter(|code| *code != 0).unwrap_or(1));
 }
 
-/// Waits until every DVIPA has its owner and all targets that the profile gives it.
-async fn ready(cluster: &Cluster, handle: &Handle, progress: &Progress) -> Result<()> {
+/// Waits until every DVIPA has its owner and all targets that the profile gives it, or somebody has a say in it.
+async fn ready(
+    cluster: &Cluster,
+    handle: &Handle,
+    mut events: broadcast::Receiver<Event>,
+    progress: &Progress,
+) -> Result<()> {
     let expected = expected(cluster);
+    let mut began = HashSet::new();
     let start = Instant::now();
     loop {
-        let Reply::Status(status) = handle.request(Request::Status).await? else { bail!("no status") };
-        if let Some(image) = status.images.iter().find(|image| image.state == ImageState::Failed) {
-            bail!("{} could not start; the event log above says why", image.name);
+        while let Ok(event) = events.try_recv() {
+            let image = event.image.unwrap_or_default();
+            match event.told.kind {
+                Kind::Up => drop(began.insert(image)),
+                Kind::Ended if event.told.signalled.is_none() && !began.contains(&image) => {
+                    bail!("{image} could not start; the event log above says why")
+                }
+                // What is killed, stopped or cut now is so on purpose, and what the profile says need not come.
+                Kind::Ended | Kind::Stopped | Kind::Paused | Kind::Cut => return Ok(()),
+                _ => {}
+            }
         }
+        let Reply::Status(status) = handle.request(Request::Status).await? else { bail!("no status") };
         progress.reached(expected.iter().map(|one| served(&status, one)).sum());
         let Some(missing) = expected.iter().find_map(|one| missing(&status, one)) else { return Ok(()) };
         if start.elapsed() > READY_WAIT {

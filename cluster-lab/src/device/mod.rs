@@ -19,6 +19,9 @@ use crate::sys;
 /// Where TUN devices come from.
 pub const TUN: &str = "/dev/net/tun";
 
+/// Has the kernel put a number that is free in the place of `%d`.
+const UNNAMED: &str = "cluster-lab%d";
+
 /// Largest super-segment that an offloading TUN takes, IP header included.
 const MAX_SUPER: u16 = 65_000;
 
@@ -31,13 +34,34 @@ pub enum Mode {
     Plain,
 }
 
-/// Makes a TUN device that outlives this process; [`Tun::attach`] opens it.
-///
-/// # Errors
-/// No /dev/net/tun, or no right to use it.
-pub fn create(name: &str) -> io::Result<()> {
-    let interface = tun_tap::Iface::without_packet_info(name, tun_tap::Mode::Tun)?;
-    sys::set_persistent(&interface, true)
+/// New TUN devices, which go with this unless they are kept.
+#[derive(Debug, Default)]
+pub struct Passing(Vec<tun_tap::Iface>);
+
+impl Passing {
+    /// Makes one more; returns its name, which no other device has.
+    ///
+    /// # Errors
+    /// No /dev/net/tun, or no right to use it.
+    pub fn make(&mut self) -> io::Result<String> {
+        let device = tun_tap::Iface::without_packet_info(UNNAMED, tun_tap::Mode::Tun)?;
+        let name = device.name().to_owned();
+        self.0.push(device);
+        Ok(name)
+    }
+
+    /// They stay from now on, after this process too; [`Tun::attach`] opens them.
+    ///
+    /// # Errors
+    /// If one cannot stay: then none does.
+    pub fn keep(self) -> io::Result<()> {
+        let kept = self.0.iter().try_for_each(|device| sys::set_persistent(device, true));
+        if kept.is_err() {
+            // One that was not yet to stay cannot be told anything worse.
+            self.0.iter().for_each(|device| drop(sys::set_persistent(device, false)));
+        }
+        kept
+    }
 }
 
 /// Why a device cannot be opened, with the remedy.

@@ -5,12 +5,19 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-use super::{Plan, set_up};
+use super::{Plan, inhabitants, set_up};
+
+/// Longer than a holder takes to end whatever runs in its namespace.
+const END_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The lab's namespaces, kept by a process that does nothing else.
 #[derive(Debug)]
@@ -77,37 +84,55 @@ impl Holder {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// This process, if it is in the namespace, is not ended with the others: it ends by itself.
+    pub fn spare(&mut self, pid: i32) {
+        if let Some(stdin) = &mut self.child.stdin {
+            // If the holder is gone, so is what it would have ended.
+            drop(write!(stdin, "{pid}"));
+        }
+    }
 }
 
 impl Drop for Holder {
+    /// Ends every process in the namespace: with the last one it goes, and all devices and routes in it.
     fn drop(&mut self) {
-        // With its last process the namespace goes, and all devices and routes in it.
+        drop(self.child.stdin.take());
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < END_WAIT {
+            sleep(LOOK);
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// The holder's own part: runs until its standard input ends.
+/// The holder's own part: runs until its standard input ends, because the lab does or has crashed, and then ends
+/// whatever else runs in the namespace.
 ///
 /// # Errors
 /// Only if its parent cannot be told of an error.
 pub fn hold() -> Result<()> {
     // Before any thread is there: a user namespace takes no others in.
     let result = enter_new().and_then(|()| {
-        crate::die_with_parent()?;
         let mut line = String::new();
-        BufReader::new(io::stdin().lock()).read_line(&mut line)?;
+        io::stdin().read_line(&mut line)?;
         let plan: Plan = serde_json::from_str(&line)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(set_up(&plan))
+        Ok(runtime.block_on(set_up(&plan))?.keep()?)
     });
+    let made = result.is_ok();
     match result {
         Ok(()) => println!("ready"),
         Err(error) => println!("error {}", format!("{error:#}").replace('\n', " ")),
     }
     io::stdout().flush()?;
-    // The end of this tells that the lab is over.
-    io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink())?;
+    // Its end tells that the lab is over; before that may stand whom to spare.
+    let mut last = String::new();
+    io::stdin().take(64).read_to_string(&mut last)?;
+    if made {
+        inhabitants::end(last.trim().parse().ok());
+    }
     Ok(())
 }
 

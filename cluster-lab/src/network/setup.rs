@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
@@ -20,6 +20,9 @@ const GSO_MAX: u32 = 61_440;
 /// does not fit is lost, and each of those clients waits for its RTO. Bulk does not fill it: the
 /// kernel keeps each flow to a few super-segments.
 const QUEUE: u32 = 16_384;
+
+/// Longest name of a device: IFNAMSIZ without the zero at its end.
+const LONGEST_NAME: usize = 15;
 
 /// What the client network needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,21 +67,40 @@ async fn index_of(handle: &Handle, device: &str) -> Result<u32> {
     Ok(link.header.index)
 }
 
-/// Makes devices, addresses and routes. Undo with [`tear_down`], also after an error.
+/// Makes devices, addresses and routes, which go with what this returns unless it is told to
+/// [keep](device::Passing::keep) them: after an error nothing stays.
 ///
 /// # Errors
 /// What the kernel refused, and for the likely cases the remedy.
-pub async fn set_up(plan: &Plan) -> Result<()> {
+pub async fn set_up(plan: &Plan) -> Result<device::Passing> {
     let handle = handle()?;
     let loopback = index_of(&handle, "lo").await?;
     up(&handle, loopback).await.context("lo cannot be brought up")?;
+    let mut made = device::Passing::default();
     for (device, link) in &plan.devices {
-        device::create(device).map_err(|error| anyhow!(device::explain(&error)))?;
+        let first = made.make().map_err(|error| anyhow!(device::explain(&error)))?;
+        rename(&handle, &first, device).await?;
         configure(&handle, plan, device, *link)
             .await
             .with_context(|| format!("device {device} cannot be configured"))?;
     }
-    Ok(())
+    Ok(made)
+}
+
+/// Gives a device the name that is meant for it. The kernel refuses one that somebody has: a device of others is
+/// never taken for one of ours.
+async fn rename(handle: &Handle, from: &str, to: &str) -> Result<()> {
+    if to.len() > LONGEST_NAME {
+        bail!(
+            "the device's name would be {to}, and Linux takes {LONGEST_NAME} letters: shorten the image's name, or \
+             leave --name or --host out"
+        );
+    }
+    let index = index_of(handle, from).await?;
+    let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).name(to.to_owned()).build();
+    handle.link().set(message).execute().await.with_context(|| {
+        format!("no device can be called {to}; if there is one already ('ip link show {to}'), choose another --name")
+    })
 }
 
 async fn up(handle: &Handle, index: u32) -> Result<()> {

@@ -9,7 +9,7 @@ use vipa::messages::ALREADY_HOME;
 use vipa::statements::{Places, Position, StatementError};
 
 use super::load::{Placed, Source, offset};
-use super::{App, AppKind, Image, Network, ProfileError, TimingOverrides};
+use super::{App, AppKind, Image, Network, ProfileError, Side, TimingOverrides};
 use crate::workload::Plan;
 
 /// Images of a cluster; z/OS has 32 systems in a sysplex.
@@ -136,7 +136,8 @@ fn applications(source: &mut Source<'_>, image: &Image) {
             source.error(at, format!("two applications of image {} are called {name}", image.name));
         }
         names.push(name);
-        if let AppKind::relay { to, .. } = kind
+        // From an image, it has been read as an address already.
+        if let AppKind::relay { to, from: Side::host, .. } = kind
             && !leads_somewhere(to)
         {
             let at = source.find_behind(name, to);
@@ -192,6 +193,20 @@ pub(super) fn block(
         let has = |other: &&Image| other.xcf == address || other.link == Some(address);
         if images.iter().any(has) || network.client == address {
             error(at, format!("{ALREADY_HOME} {address} is in a home list already: expected an address of its own"));
+        }
+    }
+    // Whatever binds such an address would make a DVIPA of it, and take it from who has it.
+    let own = |other: &&Image| [Some(other.xcf), other.link].into_iter().flatten().collect::<Vec<_>>();
+    for (range, at) in definitions.ranges.iter().zip(&places.ranges) {
+        let taken = images.iter().flat_map(own).chain([network.client]).find(|home| range.contains(*home));
+        if let Some(home) = taken {
+            let (address, prefix) = (range.address, range.prefix);
+            error(
+                at,
+                format!(
+                    "{address}/{prefix} covers {home}, which is in a home list already: expected a range without addresses of hosts"
+                ),
+            );
         }
     }
     for (distribute, (_, places)) in definitions.distributes.iter().zip(&places.distributes) {

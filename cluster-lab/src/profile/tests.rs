@@ -70,6 +70,15 @@ fn contradictions_between_images_are_found() {
     expect("VIPABackup 10 DVA1", "VIPADEFine 255.255.255.0 DVA1", "DVA1", "two primaries");
     expect("VIPABackup 30 DVB1", "VIPABackup 30 203.0.113.66", "203.0.113.66", "nobody defines");
     expect("\"DVB1\": \"203.0.113.65\"", "\"DVB1\": \"203.0.113\"", "203.0.113", "no address");
+    let range = |mask: &str| format!("VIPABackup 30 DVB1 VIPARange {mask}");
+    let (xcf, link, client) = (
+        range("255.255.255.0 192.0.2.128"),
+        range("255.255.255.240 198.51.100.8"),
+        range("255.255.255.252 198.51.100.0"),
+    );
+    expect("VIPABackup 30 DVB1", &xcf, "192.0.2.128", "192.0.2.128/24 covers 192.0.2.1,");
+    expect("VIPABackup 30 DVB1", &link, "198.51.100.8", "covers 198.51.100.11,");
+    expect("VIPABackup 30 DVB1", &client, "198.51.100.0", "covers 198.51.100.1,");
     let twice = wrong(|text| text.replacen("name: \"MVS2\"", "name: \"MVS1\"", 1));
     assert!(twice.iter().any(|error| error.message.contains("two images are called MVS1")), "{twice:?}");
     let outside = wrong(|text| text.replacen("198.51.100.15", "192.0.2.77", 1));

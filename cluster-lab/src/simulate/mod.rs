@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -67,7 +68,7 @@ pub struct Arguments {
     #[arg(long)]
     shrink: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["trace", "shrink"])]
     json: bool,
 }
 
@@ -153,12 +154,30 @@ pub fn simulate(arguments: &Arguments) -> Result<()> {
 
 fn one(arguments: &Arguments, seed: u64) -> Outcome {
     let plan = Plan::new(seed, usize::from(arguments.images));
-    let mut outcome = run(&plan, arguments.without, arguments.trace);
-    if arguments.twice && outcome.violation.is_none() && run(&plan, arguments.without, false).hash != outcome.hash {
+    let mut outcome = run_caught(&plan, arguments.without, arguments.trace);
+    if arguments.twice
+        && outcome.violation.is_none()
+        && run_caught(&plan, arguments.without, false).hash != outcome.hash
+    {
         let what = "two runs of this seed differ".to_owned();
         outcome.violation = Some(observer::Violation { id: "I25", what });
     }
     outcome
+}
+
+/// A core that panics has failed in this run, and not the program.
+fn run_caught(plan: &Plan, without: Option<Guard>, trace: bool) -> Outcome {
+    caught(|| run(plan, without, trace))
+}
+
+fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
+    // What it leaves half done is never looked at.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let what = words.unwrap_or("without words").to_owned();
+        let violation = Some(observer::Violation { id: "panic:", what });
+        Outcome { violation, hash: 0, coverage: Coverage::new(), trace: Vec::new() }
+    })
 }
 
 fn progress(next: &AtomicU64, seeds: &Range<u64>, stop: &AtomicBool) {
@@ -218,7 +237,7 @@ fn report(arguments: &Arguments, summary: &Summary, outcomes: &BTreeMap<u64, Out
             let plan = Plan::new(failure.seed, usize::from(arguments.images));
             let least = shrink(&plan, arguments.without, failure.invariant);
             writeln!(out, "  {} of {} steps are enough:", least.steps.len(), plan.steps.len())?;
-            for line in run(&least, arguments.without, true).trace {
+            for line in run_caught(&least, arguments.without, true).trace {
                 writeln!(out, "    {line}")?;
             }
         }
@@ -239,7 +258,7 @@ fn shrink(plan: &Plan, without: Option<Guard>, invariant: &str) -> Plan {
             let mut shorter = least.clone();
             shorter.steps.drain(at..(at + piece).min(shorter.steps.len()));
             runs += 1;
-            let violation = run(&shorter, without, false).violation;
+            let violation = run_caught(&shorter, without, false).violation;
             if violation.is_some_and(|violation| violation.id == invariant) {
                 least = shorter;
             } else {
@@ -249,4 +268,19 @@ fn shrink(plan: &Plan, without: Option<Guard>, invariant: &str) -> Plan {
         piece /= 2;
     }
     least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is to look into it learns which seed it was.
+    #[test]
+    fn a_panic_is_a_failure_of_its_seed() {
+        let number = 7;
+        for outcome in [caught(|| panic!("no room for {number}")), caught(|| panic!("no room for 7"))] {
+            let violation = outcome.violation.unwrap();
+            assert_eq!((violation.id, violation.what.as_str()), ("panic:", "no room for 7"));
+        }
+    }
 }

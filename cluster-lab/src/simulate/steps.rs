@@ -104,7 +104,10 @@ impl World {
             What::Quiesce => {
                 let did = self.on(index, |image, now| image.vipa.quiesce(now, Quiesce::Target)).is_some();
                 if did {
-                    self.observer.not_ready(index, Some(SocketAddr::new(dva(), 60)), self.now);
+                    // It is quiesced for all that is distributed.
+                    for dvipa in [dva(), dvb()] {
+                        self.observer.not_ready(index, Some(SocketAddr::new(dvipa, 60)), self.now);
+                    }
                 }
                 did
             }

@@ -74,7 +74,12 @@ async fn client(
             return watching::serve(stream.into_inner(), inputs).await;
         }
         let (sender, receiver) = oneshot::channel();
-        inputs.send(Input::Request(request, sender)).map_err(|_| anyhow!("the lab has ended"))?;
+        let input = match request {
+            // A command inside of the lab's network is not to end before it has its answer.
+            Request::Down => Input::Down(stream.get_ref().peer_cred().ok().and_then(|peer| peer.pid()), sender),
+            request => Input::Request(request, sender),
+        };
+        inputs.send(input).map_err(|_| anyhow!("the lab has ended"))?;
         let reply = receiver.await?;
         control::write(stream.get_mut(), &reply).await?;
     }

@@ -85,7 +85,7 @@ impl Supervisor {
         let host = match shared.or_else(|| self.shared_host()) {
             Some(host) => host,
             None => {
-                let namespace = self.holder.as_ref().map(|holder| (holder.pid(), holder.user));
+                let namespace = self.site.holder.as_ref().map(|holder| (holder.pid(), holder.user));
                 let mut host = Host::spawn(self.hosts.len(), namespace, self.inputs.clone())?;
                 host.say(ToImage::Begin(Box::new(self.start.clone())));
                 self.hosts.push(Some(host));
@@ -135,8 +135,12 @@ impl Supervisor {
             ImageState::Stopped => (Kind::Stopped, Reply::Done),
             _ => (Kind::Ended, Reply::Error(format!("{name} {how}"))),
         };
-        for waiting in std::mem::take(&mut image.waiting) {
+        for waiting in std::mem::take(&mut image.ending) {
             drop(waiting.send(reply.clone()));
+        }
+        // Whoever wanted it to run has not got that, even if its end was in order.
+        for waiting in std::mem::take(&mut image.starting) {
+            drop(waiting.send(Reply::Error(format!("{name} {how}"))));
         }
         // It answers nothing any more: nobody is to wait for it.
         self.questions.retain(|_, (asked, _)| *asked != index);

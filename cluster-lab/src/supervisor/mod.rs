@@ -8,26 +8,28 @@ mod cuts;
 mod lives;
 mod processes;
 mod requests;
+mod site;
 mod status;
 mod watching;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::control::{Answer, FromImage, ImageState, Reply, Request, Start};
 use crate::key::ClusterKey;
-use crate::network::{self, Holder, Plan};
+use crate::network::{self, Holder};
 use crate::profile::Cluster;
-use crate::state::{Process, Record, StateDir};
+use crate::state::{Lock, Process, Record, StateDir};
 use crate::watch::{Event, Kind, Sample, Told};
 use crate::web::Token;
 use cuts::Cuts;
 use processes::Host;
+use site::Site;
 use watching::Watching;
 
 /// Lines of the event log that are kept.
@@ -48,6 +50,8 @@ pub struct Options {
 #[derive(Debug)]
 enum Input {
     Request(Request, oneshot::Sender<Reply>),
+    /// Somebody, of this process id perhaps, takes the lab down.
+    Down(Option<i32>, oneshot::Sender<Reply>),
     Said {
         host: usize,
         message: FromImage,
@@ -92,8 +96,10 @@ struct Image {
     /// Sockets that get copies of its packets.
     captures: Vec<PathBuf>,
     stopping: bool,
-    /// Who waits for it to have started, or stopped.
-    waiting: Vec<oneshot::Sender<Reply>>,
+    /// Who waits for it to have started.
+    starting: Vec<oneshot::Sender<Reply>>,
+    /// Who waits for it to have stopped.
+    ending: Vec<oneshot::Sender<Reply>>,
 }
 
 /// A running lab.
@@ -102,8 +108,7 @@ pub struct Supervisor {
     options: Options,
     cluster: Cluster,
     dir: StateDir,
-    holder: Option<Holder>,
-    devices: Vec<String>,
+    site: Site,
     start: Start,
     images: Vec<Image>,
     cuts: Cuts,
@@ -162,18 +167,14 @@ impl Handle {
 /// With nothing left behind, when the lab cannot be.
 pub async fn start(cluster: Cluster, options: Options) -> Result<(impl Future<Output = Result<()>>, Handle)> {
     let dir = StateDir::of(&options.name)?;
+    let lock = dir.lock()?;
     if dir.exists() && !dir.runs() {
-        clean_up(&dir).await?;
+        clear(&dir, &lock).await?;
     }
-    dir.create(&options.name)?;
-    let made = Supervisor::make(cluster, options, dir.clone()).await;
-    match made {
-        Ok((supervisor, inputs, handle)) => Ok((supervisor.run(inputs), handle)),
-        Err(error) => {
-            dir.remove();
-            Err(error)
-        }
-    }
+    dir.create(&options.name, &lock)?;
+    drop(lock);
+    let (supervisor, inputs, handle) = Supervisor::make(cluster, options, dir).await?;
+    Ok((supervisor.run(inputs), handle))
 }
 
 /// Removes what a lab that crashed left behind.
@@ -181,48 +182,50 @@ pub async fn start(cluster: Cluster, options: Options) -> Result<(impl Future<Ou
 /// # Errors
 /// If devices of it stay on the host.
 pub async fn clean_up(dir: &StateDir) -> Result<()> {
-    let devices = dir.kill_leftovers();
-    if !devices.is_empty() {
-        network::tear_down(&devices).await?;
-    }
-    dir.remove();
+    let lock = dir.lock()?;
+    // Somebody may have been faster, and have started it again.
+    if dir.runs() { Ok(()) } else { clear(dir, &lock).await }
+}
+
+async fn clear(dir: &StateDir, lock: &Lock) -> Result<()> {
+    network::tear_down(&dir.kill_leftovers()).await?;
+    dir.remove(lock);
     Ok(())
 }
 
 impl Supervisor {
+    /// A lab in its new folder; after an error nothing of it stays, nor the folder.
     async fn make(
         cluster: Cluster,
         options: Options,
         dir: StateDir,
     ) -> Result<(Supervisor, mpsc::UnboundedReceiver<Input>, Handle)> {
-        let prefix = if options.host { device_prefix(&options.name) } else { String::new() };
-        let plan = Plan::of(&cluster, &prefix);
-        let names: Vec<String> = plan.devices.iter().map(|(device, _)| device.clone()).collect();
-        let (holder, devices) = if options.host {
-            if let Some(conflict) = network::conflict(&plan).await? {
-                bail!("{conflict}. Run the lab without --host, or change the profile's addresses");
-            }
-            if let Err(error) = network::set_up(&plan).await {
-                drop(network::tear_down(&names).await);
-                return Err(match rustix::process::geteuid().is_root() {
-                    true => error,
-                    false => error.context("--host changes the host's own network: run it as root, or without --host"),
-                });
-            }
-            (None, names.clone())
-        } else {
-            (Some(Holder::start(&plan)?), Vec::new())
+        let plan = site::plan(&cluster, &options);
+        let made = async {
+            let linked = cluster.images.iter().filter(|image| image.link.is_some());
+            let start = Start {
+                lab: options.name.clone(),
+                endpoints: site::endpoints(&cluster, options.host)?,
+                devices: linked.zip(&plan.devices).map(|(image, (tun, _))| (image.name.clone(), tun.clone())).collect(),
+                cluster: cluster.clone(),
+                in_process: options.in_process,
+                key: cluster
+                    .xcf_key
+                    .clone()
+                    .map_or_else(ClusterKey::random, Ok)
+                    .context("no random key can be made")?,
+                supervisor: dir.socket(),
+                token: Token::random(),
+            };
+            // Last, as it alone is more than words.
+            Ok((start, Site::make(&plan, options.host, &dir).await?))
         };
-        let linked = cluster.images.iter().filter(|image| image.link.is_some());
-        let start = Start {
-            lab: options.name.clone(),
-            endpoints: endpoints(&cluster, options.host)?,
-            devices: linked.map(|image| image.name.clone()).zip(names).collect(),
-            cluster: cluster.clone(),
-            in_process: options.in_process,
-            key: cluster.xcf_key.clone().map_or_else(ClusterKey::random, Ok).context("no random key can be made")?,
-            supervisor: dir.socket(),
-            token: Token::random(),
+        let (start, site) = match made.await {
+            Ok(made) => made,
+            Err(error) => {
+                dir.remove(&dir.lock()?);
+                return Err(error);
+            }
         };
         let images = cluster.images.iter().map(|image| Image {
             name: image.name.clone(),
@@ -235,7 +238,8 @@ impl Supervisor {
             signalled: None,
             captures: Vec::new(),
             stopping: false,
-            waiting: Vec::new(),
+            starting: Vec::new(),
+            ending: Vec::new(),
         });
         let (inputs, receiver) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(4096);
@@ -247,8 +251,7 @@ impl Supervisor {
             options,
             cluster,
             dir,
-            holder,
-            devices,
+            site,
             start,
             hosts: Vec::new(),
             questions: HashMap::new(),
@@ -259,44 +262,48 @@ impl Supervisor {
             events,
             inputs,
         };
-        let listener = UnixListener::bind(supervisor.dir.socket()).context("the lab's socket cannot be made")?;
-        tokio::spawn(clients::accept(listener, supervisor.inputs.clone()));
-        supervisor.record()?;
-        for index in 0..supervisor.images.len() {
-            if let Err(error) = supervisor.start_image(index) {
-                supervisor.end().await;
-                return Err(error);
-            }
+        if let Err(error) = supervisor.begin() {
+            // What stays is told too.
+            supervisor.end(None).await.with_context(|| format!("{error:#}"))?;
+            return Err(error);
         }
         Ok((supervisor, receiver, handle))
     }
 
+    /// Listens, and starts every image.
+    fn begin(&mut self) -> Result<()> {
+        let listener = UnixListener::bind(self.dir.socket()).context("the lab's socket cannot be made")?;
+        tokio::spawn(clients::accept(listener, self.inputs.clone()));
+        self.record()?;
+        (0..self.images.len()).try_for_each(|index| self.start_image(index))
+    }
+
     /// Writes down what would have to be cleaned up after a crash.
     fn record(&self) -> Result<()> {
-        let holder = self.holder.as_ref().map(Holder::pid);
+        let holder = self.site.holder.as_ref().map(Holder::pid);
         let hosts = self.hosts.iter().flatten().filter_map(Host::pid);
         let children = holder.into_iter().chain(hosts).filter_map(|pid| Process::of(pid).ok()).collect();
         self.dir.write(&Record {
             supervisor: Process::of(std::process::id())?,
             children,
-            devices: self.devices.clone(),
+            devices: self.site.devices.clone(),
         })
     }
 
     async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) -> Result<()> {
         while let Some(input) = inputs.recv().await {
             match input {
-                Input::Request(Request::Down, reply) => {
-                    self.end().await;
-                    drop(reply.send(Reply::Done));
+                Input::Down(asker, reply) => {
+                    let ended = self.end(asker).await;
+                    drop(
+                        reply
+                            .send(ended.as_ref().map_or_else(|why| Reply::Error(format!("{why:#}")), |()| Reply::Done)),
+                    );
                     // The answer is on its way before this process ends.
                     tokio::task::yield_now().await;
-                    return Ok(());
+                    return ended;
                 }
-                Input::TakeDown => {
-                    self.end().await;
-                    return Ok(());
-                }
+                Input::TakeDown => return self.end(None).await,
                 Input::Request(request, reply) => self.serve(request, reply),
                 Input::Said { host, message } => self.heard(host, message),
                 Input::Complained { host, line } => {
@@ -315,19 +322,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends every process, and leaves nothing behind.
-    async fn end(&mut self) {
+    /// Ends every process but `asker`, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// If something stays; `down` can try again then, as after a crash.
+    async fn end(&mut self, asker: Option<i32>) -> Result<()> {
         for host in self.hosts.iter_mut().flatten() {
             host.kill();
         }
         for host in self.hosts.iter_mut().filter_map(Option::take) {
             host.gone().await;
         }
-        self.holder = None;
-        if let Err(error) = network::tear_down(&self.devices).await {
-            self.tell(None, Told::note(format!("the host's devices stay: {error:#}")));
-        }
-        self.dir.remove();
+        self.site.clear(asker).await.with_context(|| {
+            let option = crate::name_option(&self.options.name);
+            format!("not all of the lab could be taken away: try 'cluster-lab down{option}' again")
+        })?;
+        self.dir.remove(&self.dir.lock()?);
+        Ok(())
     }
 
     /// Something happened just now, to an image or to the lab.
@@ -343,7 +354,7 @@ impl Supervisor {
         match message {
             FromImage::Started { image } => {
                 if let Some(index) = of(self, &image) {
-                    for waiting in std::mem::take(&mut self.images[index].waiting) {
+                    for waiting in std::mem::take(&mut self.images[index].starting) {
                         drop(waiting.send(Reply::Done));
                     }
                     self.tell(Some(index), Told::new(Kind::Up, "up"));
@@ -370,30 +381,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Devices of several labs on one host have different names.
-fn device_prefix(lab: &str) -> String {
-    if lab == crate::DEFAULT_NAME {
-        return String::new();
-    }
-    let sum = lab.bytes().fold(0u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(byte)));
-    format!("l{:03x}", sum & 0xfff)
-}
-
-/// Where each image's XCF is.
-fn endpoints(cluster: &Cluster, host: bool) -> Result<HashMap<IpAddr, SocketAddr>> {
-    // Held until all are chosen, so that no port is chosen twice.
-    let mut held = Vec::new();
-    let mut endpoints = HashMap::new();
-    for (image, number) in cluster.images.iter().zip(40_000u16..) {
-        let endpoint = if host {
-            held.push(std::net::UdpSocket::bind("127.0.0.1:0")?);
-            held[held.len() - 1].local_addr()?
-        } else {
-            SocketAddr::from(([127, 0, 0, 1], number))
-        };
-        endpoints.insert(image.xcf, endpoint);
-    }
-    Ok(endpoints)
 }

@@ -25,11 +25,11 @@ impl Supervisor {
             Request::Cut { between, one_way } => return cuts::cut(self, &between, one_way, reply),
             Request::Heal { between, one_way } => return cuts::heal(self, between.as_ref(), one_way, reply),
             Request::Start { image } => match self.find(&image).and_then(|index| self.restart(index).map(|()| index)) {
-                Ok(index) => return self.images[index].waiting.push(reply),
+                Ok(index) => return self.images[index].starting.push(reply),
                 Err(error) => Err(error),
             },
             Request::Stop { image } => match self.find(&image).and_then(|index| self.stop(index).map(|()| index)) {
-                Ok(index) => return self.images[index].waiting.push(reply),
+                Ok(index) => return self.images[index].ending.push(reply),
                 Err(error) => Err(error),
             },
             Request::Ask { image, question } => {
@@ -39,8 +39,8 @@ impl Supervisor {
                 }
             }
             Request::Enter => {
-                let user = self.holder.as_ref().is_some_and(|holder| holder.user);
-                Ok(Reply::Enter { holder: self.holder.as_ref().map(Holder::pid), user })
+                let user = self.site.holder.as_ref().is_some_and(|holder| holder.user);
+                Ok(Reply::Enter { holder: self.site.holder.as_ref().map(Holder::pid), user })
             }
             Request::Capture { image, path } => self.find(&image).map(|index| {
                 self.capture(index, path);

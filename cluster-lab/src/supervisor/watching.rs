@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::net::UnixStream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Input, Supervisor, status};
 use crate::control::{self, Answer, DvipaStatus, ImageStatus, Question};
@@ -21,6 +21,8 @@ use crate::watch::{Beginning, Event, ImageLayout, ImageSample, Sample, Told, Upd
 const LOOK: Duration = Duration::from_millis(250);
 /// From something that happened to the next look: the images may just be settling what it brings about.
 const SOON: Duration = Duration::from_millis(10);
+/// It comes no later than this, though more and more happens.
+const LATEST: Duration = Duration::from_millis(50);
 /// An image that takes longer is left out of a look.
 const WAIT: Duration = Duration::from_millis(100);
 /// Updates that wait for a watcher which reads slowly; one that is later still begins afresh.
@@ -36,16 +38,18 @@ pub(super) struct Watching {
     updates: broadcast::Sender<Arc<Update>>,
     /// The next look: a later plan makes an earlier one void.
     planned: u64,
-    /// Whether images are being asked just now, and whether something has happened since.
+    due: Option<Instant>,
+    /// Whether images are being asked just now.
     looking: bool,
-    changed: bool,
+    /// When the first thing happened that no look has begun after.
+    changed: Option<Instant>,
 }
 
 impl Watching {
     pub fn new() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let began = (monotonic(), u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        Watching { began, updates: broadcast::channel(WAITING).0, planned: 0, looking: false, changed: false }
+        Watching { began, updates: broadcast::channel(WAITING).0, planned: 0, due: None, looking: false, changed: None }
     }
 
     /// When the lab began, in microseconds since 1970.
@@ -75,11 +79,14 @@ impl Watching {
     }
 
     /// Plans the next look.
-    fn plan(&mut self, after: Duration, inputs: &mpsc::UnboundedSender<Input>) {
+    fn plan(&mut self, at: Instant, inputs: &mpsc::UnboundedSender<Input>) {
+        if self.due.replace(at) == Some(at) {
+            return;
+        }
         self.planned += 1;
         let (plan, inputs) = (self.planned, inputs.clone());
         tokio::spawn(async move {
-            sleep(after).await;
+            sleep_until(at).await;
             drop(inputs.send(Input::Look(plan)));
         });
     }
@@ -103,10 +110,12 @@ impl Supervisor {
     /// Something has changed: watchers are to see it soon.
     pub(super) fn look_soon(&mut self) {
         if !self.watching.is_watched() {
-        } else if self.watching.looking {
-            self.watching.changed = true;
-        } else {
-            self.watching.plan(SOON, &self.inputs);
+            return;
+        }
+        let now = Instant::now();
+        let first = *self.watching.changed.get_or_insert(now);
+        if !self.watching.looking {
+            self.watching.plan(soon(first, now), &self.inputs);
         }
     }
 
@@ -141,6 +150,7 @@ impl Supervisor {
             return;
         }
         self.watching.looking = true;
+        (self.watching.changed, self.watching.due) = (None, None);
         let mut asked = Vec::new();
         for index in 0..self.images.len() {
             let pid = self.host_of(index).ok().and_then(|host| host.pid());
@@ -182,11 +192,17 @@ impl Supervisor {
     pub(super) fn looked(&mut self, sample: Box<Sample>) {
         self.watching.tell(|| Update::Sample(sample));
         self.watching.looking = false;
-        let after = if std::mem::take(&mut self.watching.changed) { SOON } else { LOOK };
+        let now = Instant::now();
+        let next = self.watching.changed.map_or(now + LOOK, |first| soon(first, now));
         if self.watching.is_watched() {
-            self.watching.plan(after, &self.inputs);
+            self.watching.plan(next, &self.inputs);
         }
     }
+}
+
+/// When to look, if something has happened now, and at `first` the first of all that no look has seen.
+fn soon(first: Instant, now: Instant) -> Instant {
+    (now + SOON).min(first + LATEST)
 }
 
 /// The DVIPAs, from all images' views.
@@ -250,6 +266,14 @@ fn process(pid: u32) -> Option<ProcessState> {
 mod tests {
     use super::*;
     use rustix::process::{Pid, Signal, kill_process};
+
+    /// However fast things happen, watchers see them.
+    #[test]
+    fn a_look_is_not_put_off_for_ever() {
+        let first = Instant::now();
+        let at = |millis| soon(first, first + Duration::from_millis(millis)) - first;
+        assert_eq!([0, 5, 40, 45, 1000].map(at), [10, 15, 50, 50, 50].map(Duration::from_millis));
+    }
 
     #[test]
     fn a_process_is_seen_to_work_and_to_be_paused() {

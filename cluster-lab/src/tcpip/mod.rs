@@ -46,8 +46,10 @@ const CONGESTION: [(&str, CongestionControl); 4] = [
 pub struct Settings {
     /// The stack's.
     pub stack: Config,
-    /// Keepalive of connections that the image's servers accept (RFC 9293, section 3.8.4).
-    pub keepalive: Option<Keepalive>,
+    /// How connections that the image's servers accept are probed (RFC 9293, section 3.8.4), once that is on.
+    pub probes: Keepalive,
+    /// Whether they are: INTERVAL is not 0.
+    pub keeps_alive: bool,
     /// Connections that wait to be accepted, of listeners from now on.
     pub backlog: Option<usize>,
     /// PORT.
@@ -90,12 +92,18 @@ pub fn parse(text: &str, known: &Settings) -> Result<Settings, Vec<StatementErro
 }
 
 impl Settings {
+    /// Keepalive of connections that the image's servers accept.
+    pub fn keepalive(&self) -> Option<Keepalive> {
+        self.keeps_alive.then_some(self.probes)
+    }
+
     /// Group, parameter and value, as `netstat CONFIG` shows them; names as z/OS has them.
     pub fn rows(&self) -> Vec<(&'static str, &'static str, String)> {
-        let Settings { stack, keepalive, backlog, ports, stays_out } = self;
+        let Settings { stack, probes, keeps_alive, backlog, ports, stays_out } = self;
         let tcp = &stack.tcp;
         let yes = |on: bool| if on { "Yes" } else { "No" }.to_owned();
         let seconds = |time: Duration| time.as_secs().to_string();
+        let minutes = |time: Duration| (time.as_secs() / 60).to_string();
         let congestion = CONGESTION.iter().find(|(_, known)| *known == tcp.congestion);
         let (low, high) = (tcp.ephemeral_ports.start(), tcp.ephemeral_ports.end());
         let listen = stack::tcp::ListenOptions::default().backlog;
@@ -118,9 +126,9 @@ impl Settings {
             ("TCP", "ConnectInitIntval", tcp.initial_rto.as_millis().to_string()),
             ("TCP", "RetransmitAttempts", tcp.retries.to_string()),
             ("TCP", "EphemeralPorts", format!("{low}-{high}")),
-            ("TCP", "DefaultKeepAlive", keepalive.map_or("Off".into(), |keep| (keep.idle.as_secs() / 60).to_string())),
-            ("TCP", "KeepAliveProbes", keepalive.unwrap_or_default().count.to_string()),
-            ("TCP", "KAProbeInterval", seconds(keepalive.unwrap_or_default().interval)),
+            ("TCP", "DefaultKeepAlive", if *keeps_alive { minutes(probes.idle) } else { "Off".to_owned() }),
+            ("TCP", "KeepAliveProbes", probes.count.to_string()),
+            ("TCP", "KAProbeInterval", seconds(probes.interval)),
             ("TCP", "CongestionControl", congestion.map_or_else(|| format!("{:?}", tcp.congestion), |it| it.0.into())),
             ("UDP", "DefaultRcvBufSize", stack.udp_receive.to_string()),
             ("IP", "Forwarding", yes(stack.forward)),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use stack::Config;
-use stack::tcp::Keepalive;
 use vipa::statements::{Position, StatementError, Word, matches, words};
 
 use super::{CONGESTION, Settings, elsewhere};
@@ -141,7 +140,6 @@ impl<'a> Parser<'a> {
         }
         // At most 2^23.
         let bytes = |number: Option<u64>| number.map(|number| number as u32);
-        let keepalive = |settings: &mut Settings| settings.keepalive.unwrap_or_default();
         match word.text.to_ascii_uppercase().as_str() {
             "RECVBUFRSIZE" => {
                 let number = bytes(self.number(word, BUFFER));
@@ -196,23 +194,20 @@ impl<'a> Parser<'a> {
             "NOPACING" => self.settings.stack.tcp.pacing = false,
             // Zero switches it off, as on z/OS.
             "INTERVAL" => match self.number(word, 0..=35_791) {
-                Some(0) => self.settings.keepalive = None,
+                Some(0) => self.settings.keeps_alive = false,
                 Some(minutes) => {
-                    let idle = Duration::from_secs(60 * minutes);
-                    self.settings.keepalive = Some(Keepalive { idle, ..keepalive(&mut self.settings) });
+                    (self.settings.keeps_alive, self.settings.probes.idle) = (true, Duration::from_secs(60 * minutes));
                 }
                 None => {}
             },
+            // These two alone switch nothing on.
             "KEEPALIVEPROBES" => {
-                if let Some(number) = self.number(word, 1..=10) {
-                    let count = number as u8;
-                    self.settings.keepalive = Some(Keepalive { count, ..keepalive(&mut self.settings) });
-                }
+                let number = self.number(word, 1..=10).map(|number| number as u8);
+                set(&mut self.settings.probes.count, number);
             }
             "KEEPALIVEPROBEINTERVAL" => {
-                if let Some(interval) = self.seconds(word, 1..=75) {
-                    self.settings.keepalive = Some(Keepalive { interval, ..keepalive(&mut self.settings) });
-                }
+                let interval = self.seconds(word, 1..=75);
+                set(&mut self.settings.probes.interval, interval);
             }
             "CONGESTIONCONTROL" => {
                 let name = self.take();

@@ -32,7 +32,17 @@ fn statements_change_what_they_name() {
     // What is not named stays.
     let changed = parse("TCPCONFIG DELAYACKS INTERVAL 0", &settings).unwrap();
     assert_eq!((value(&changed, "DelayAck"), value(&changed, "FinWait2Time")), ("Yes".into(), "30".into()));
-    assert_eq!(changed.keepalive, None);
+    assert_eq!((changed.keepalive(), value(&changed, "KeepAliveProbes")), (None, "3".into()));
+}
+
+/// How many probes there are, and how often, says not that there are any.
+#[test]
+fn keepalive_is_switched_on_by_its_interval_alone() {
+    let counted = parse("TCPCONFIG KEEPALIVEPROBES 3 KEEPALIVEPROBEINTERVAL 5", &Settings::default()).unwrap();
+    assert_eq!((counted.keepalive(), value(&counted, "DefaultKeepAlive")), (None, "Off".into()));
+    let on = parse("TCPCONFIG INTERVAL 2", &counted).unwrap();
+    let expected = Keepalive { idle: Duration::from_secs(120), interval: Duration::from_secs(5), count: 3 };
+    assert_eq!(on.keepalive(), Some(expected));
 }
 
 #[test]

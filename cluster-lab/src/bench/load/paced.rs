@@ -88,10 +88,11 @@ impl Crowd {
         for id in 0..count {
             let mut stream = connect(to)?;
             let mut buffer = [0; ANSWER];
-            let (response, mut filled) = http::ask(&mut stream, &request, &mut buffer)?;
+            let (response, filled) = http::ask(&mut stream, &request, &mut buffer)?;
             answer = response.head + response.body;
-            while filled < answer {
-                filled += stream.read(&mut buffer[filled..])?;
+            ensure!(answer <= ANSWER, "an answer is longer than {ANSWER} bytes");
+            if let Some(rest) = buffer.get_mut(filled..answer) {
+                stream.read_exact(rest).context("an answer ends early")?;
             }
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, &stream, epoll::EventData::new_u64(id as u64), epoll::EventFlags::IN)?;
@@ -167,6 +168,23 @@ mod tests {
         assert_eq!([500, 990, 999].map(|at| percentile(&sorted, at).unwrap().round()), [500.0, 990.0, 999.0]);
         assert_eq!(percentile(&sorted[..1], 999).unwrap().round(), 1.0);
         assert!(percentile(&[], 500).is_err());
+    }
+
+    /// A server that closes in the middle of an answer, or has more to say than there is room for, is told of.
+    #[test]
+    fn what_a_server_does_wrong_ends_the_run() {
+        for (length, reason) in [(50, "ends early"), (ANSWER, "longer than")] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let to = listener.local_addr().unwrap();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                assert!(stream.read(&mut [0; 256]).unwrap() > 0);
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nMVS1\n").unwrap();
+            });
+            let error = Crowd::connect(to, 1).err().unwrap().to_string();
+            assert!(error.contains(reason), "{error}");
+            server.join().unwrap();
+        }
     }
 
     #[test]

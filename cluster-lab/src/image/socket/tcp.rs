@@ -76,7 +76,7 @@ impl TcpListener {
                 break (id, peer);
             }
         };
-        if let keepalive @ Some(_) = core.settings.keepalive {
+        if let keepalive @ Some(_) = core.settings.keepalive() {
             let now = self.image.now();
             // It may have been reset meanwhile.
             let _ = core.stack.tcp_mut().set_keepalive(now, id, keepalive);
