@@ -130,6 +130,13 @@ pub enum Event {
         /// The stack that has the rank.
         holder: String,
     },
+    /// What an application here has bound inside a VIPARANGE is not its own: it listens, and nothing comes.
+    BindRefused {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Why.
+        why: String,
+    },
     /// F8.166: an application of a target listens now.
     TargetReady {
         /// DVIPA and port.
@@ -210,6 +217,9 @@ impl fmt::Display for Event {
             Event::RefusedBy { stack, why } => write!(f, "is refused by {stack}: {why}"),
             Event::RankRefused { dvipa, rank, refused, holder } => {
                 write!(f, "refuses {refused} for {dvipa}: {holder} has rank {rank} already")
+            }
+            Event::BindRefused { dvipa, why } => {
+                write!(f, "does not get {dvipa} for the application that has bound it: {why}")
             }
             Event::TargetReady { server, stack } => write!(f, "{stack} serves {server}"),
             Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),

@@ -172,14 +172,20 @@ impl Vipa {
             let (draft, incarnation) = (core::mem::take(&mut peer.draft), peer.announced.unwrap_or(0));
             self.replace_definitions(stack, incarnation, draft);
         }
-        let found = !self.discovered && self.peers.values().all(|peer| peer.listed);
-        self.discovered |= found;
+        if !self.discovered && self.peers.values().all(|peer| peer.listed) {
+            self.found_others();
+        }
         self.outshine(stack);
         self.come_to();
         self.reconsider();
-        if found {
-            self.event(Event::InGroup { restored: self.rejoined });
-        }
+    }
+
+    /// The search for the others is over: from now on this stack has what is its own.
+    pub(crate) fn found_others(&mut self) {
+        self.discovered = true;
+        self.settle_created();
+        self.reconsider();
+        self.event(Event::InGroup { restored: self.rejoined });
     }
 
     /// A heartbeat: whether the peer hears us, and whom else.

@@ -173,7 +173,8 @@ impl Vipa {
     fn own_definitions(&self) -> BTreeMap<IpAddr, Definition> {
         let profile = by_address(&self.config.definitions).into_iter();
         let mut own: BTreeMap<_, _> = profile.filter(|(address, _)| !self.deactivated.contains(address)).collect();
-        for (address, created) in &self.created {
+        // What is bound before the others are found may be another's already.
+        for (address, created) in self.created.iter().filter(|_| self.discovered) {
             own.entry(*address).or_insert_with(|| Vipa::created_definition(created));
         }
         own
@@ -222,7 +223,7 @@ impl Vipa {
                     dvipa.definitions.insert(stack, definition.clone());
                     let address = dvipa.address;
                     if stack != self.me {
-                        self.yield_created(address, &definition);
+                        self.yield_created(address, stack, &definition);
                         self.dispute(id, stack);
                     }
                 }
