@@ -86,7 +86,8 @@ pub enum Conflict {
 
 impl Vipa {
     /// An application wants `address`, and nobody here has it yet (D4, F11.500). Afterwards poll
-    /// actions: the address is in the home list then.
+    /// actions: the address is in the home list then. Until this stack has found the others, nobody can
+    /// say whether it may have it: [`Event::BindRefused`] follows if not.
     ///
     /// # Errors
     /// As the conflict matrix has it.

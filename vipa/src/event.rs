@@ -130,6 +130,16 @@ pub enum Event {
         /// The stack that has the rank.
         holder: String,
     },
+    /// An application has made a DVIPA: what another stack's profile says of it does not count as long as that
+    /// application has it.
+    DefinitionRefused {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// The stack whose profile names it.
+        refused: String,
+        /// The stack of the application.
+        holder: String,
+    },
     /// What an application here has bound inside a VIPARANGE is not its own: it listens, and nothing comes.
     BindRefused {
         /// The DVIPA.
@@ -217,6 +227,9 @@ impl fmt::Display for Event {
             Event::RefusedBy { stack, why } => write!(f, "is refused by {stack}: {why}"),
             Event::RankRefused { dvipa, rank, refused, holder } => {
                 write!(f, "refuses {refused} for {dvipa}: {holder} has rank {rank} already")
+            }
+            Event::DefinitionRefused { dvipa, refused, holder } => {
+                write!(f, "refuses {refused}'s definition of {dvipa}: an application of {holder} has made it")
             }
             Event::BindRefused { dvipa, why } => {
                 write!(f, "does not get {dvipa} for the application that has bound it: {why}")

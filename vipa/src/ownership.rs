@@ -179,7 +179,7 @@ impl Vipa {
         if (claim.prefix, &claim.distribution) == (prefix, &distribution) {
             return;
         }
-        claim.epoch.round += 1;
+        claim.epoch.round = claim.epoch.round.saturating_add(1);
         (claim.prefix, claim.distribution) = (prefix, distribution);
         let (address, epoch) = (dvipa.address, claim.epoch);
         dvipa.epoch = epoch;
@@ -222,7 +222,7 @@ impl Vipa {
             None => definition.rank,
         });
         // I2: a former life of this stack may have claimed what nobody else has heard of.
-        let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
+        let epoch = Epoch { round: before.round.saturating_add(1).max(incarnation), rank };
         let former = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released && claim.owner != owner);
         let former = former.map(|claim| claim.owner);
         let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());

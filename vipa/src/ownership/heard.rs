@@ -12,6 +12,9 @@ use crate::wire::message::Message;
 impl Vipa {
     /// A claim was heard, from its owner or from another stack that knows of it.
     pub(crate) fn hear_claim(&mut self, from: StackId, id: DvipaId, claim: Claim) {
+        if !self.is_plausible(id, claim.epoch) {
+            return self.counters.malformed += 1;
+        }
         let own = self.is_mine(&claim);
         let dvipa = self.dvipa(id);
         let order = claim.order().cmp(&dvipa.claim.as_ref().map_or((Epoch::NONE, 0), Claim::order));
@@ -26,6 +29,15 @@ impl Vipa {
             core::cmp::Ordering::Equal => {}
             core::cmp::Ordering::Greater => self.follow(id, claim),
         }
+    }
+
+    /// Whether an epoch is one that a stack in its right mind can have: rounds begin with numbers of lives, and
+    /// grow by one. One wrong number must not be the last: nobody could claim after that.
+    fn is_plausible(&self, id: DvipaId, epoch: Epoch) -> bool {
+        /// Of milliseconds, as lives are numbered, 34 years; and no more than a 16-millionth of all rounds.
+        const LEAP: u64 = 1 << 40;
+        let known = self.dvipa(id).claim.as_ref().map_or(0, |claim| claim.epoch.round);
+        epoch.round <= known.max(self.config.incarnation).saturating_add(LEAP)
     }
 
     /// D7: a stack of an earlier version may have told of the claim first, and of its list only what it understands;

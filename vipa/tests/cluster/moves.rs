@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vipa::status::{VipaOrigin, VipaStatus};
-use vipa::{Conflict, Creation, Definitions, Event, Outcome, Range, Targets};
+use vipa::{Conflict, Creation, Definitions, Event, Outcome, Range, Refusal, Targets};
 
 use crate::fixture::*;
 use crate::harness::{Answer, Cluster, Ends, client, ip};
@@ -303,6 +303,39 @@ fn a_target_binds_what_its_range_covers() {
         assert!(bind(&mut cluster, target, Creation::Ioctl).is_err(), "an ioctl makes, and it is there");
     }
     assert!(!cluster.events.iter().any(|(_, event)| matches!(event, Event::BindRefused { .. })));
+}
+
+/// The conflict matrix, bind before VIPADEFINE or VIPABACKUP: OBEYFILE is refused whole, on the application's stack
+/// and on any other; a profile that says so when its stack starts does not count as long as the application has
+/// the DVIPA.
+#[test]
+fn what_an_application_has_made_is_not_defined() {
+    let mut cluster = ranges(false);
+    bind(&mut cluster, MVS1).unwrap();
+    cluster.connect(to_moving(1), 7).unwrap();
+    let made = || Err(Refusal::Made { dvipa: moving(), stack: "MVS1".into() });
+    let before = cluster.images[MVS2].definitions.clone();
+    let defining = Definitions { defines: vec![define(moving())], ..before.clone() };
+    let backing = Definitions { backups: vec![backup(moving(), 10)], ..before };
+    for index in [MVS1, MVS2] {
+        for definitions in [&defining, &backing] {
+            let result = cluster.order(index, |vipa, now| vipa.redefine(now, definitions.clone()));
+            assert_eq!(result, made());
+        }
+    }
+    cluster.kill(MVS3);
+    cluster.images[MVS3].definitions = defining.clone();
+    cluster.start(MVS3);
+    cluster.run(5000);
+    assert_eq!(cluster.owners(moving()), [MVS1]);
+    assert_eq!(cluster.dvipa(MVS1, moving()).origin, VipaOrigin::RangeBind);
+    let refused = Event::DefinitionRefused { dvipa: moving(), refused: "MVS3".into(), holder: "MVS1".into() };
+    assert!([MVS1, MVS3].into_iter().all(|index| cluster.events.contains(&(index, refused.clone()))));
+    // Once the application is gone it does, without a gap for its connections.
+    cluster.unlisten(MVS1, Some(moving()), 80);
+    cluster.run(1000);
+    assert_eq!(cluster.owners(moving()), [MVS3]);
+    assert_eq!(cluster.answer(to_moving(1), 50), Answer::Served(MVS1));
 }
 
 /// R18, I17: the DVIPA's last socket on its old owner is closed while another stack takes it, and that one
