@@ -19,6 +19,8 @@
 mod claim;
 mod heard;
 
+use std::collections::BTreeSet;
+
 use stack::Instant;
 
 pub use self::claim::Epoch;
@@ -26,7 +28,7 @@ pub(crate) use self::claim::{Claim, Phase};
 use crate::action::Action;
 use crate::crt::{Entry, Evidence};
 use crate::definitions::Moveable;
-use crate::dvipa::{Definition, DvipaId, PRIMARY};
+use crate::dvipa::{Definition, Dvipa, DvipaId, PRIMARY};
 use crate::event::Event;
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -320,15 +322,18 @@ impl Vipa {
 
     /// Former owners whose time is over clean their tables (F10.310).
     pub(crate) fn retire(&mut self) {
-        let now = self.now;
-        for id in self.dvipa_ids() {
-            if matches!(self.dvipa(id).standing, Standing::Former { until } if until <= now) {
-                self.crt.retain(|flow, _| flow.dvipa != id);
-                let dvipa = self.dvipa_mut(id);
-                dvipa.forget_routing();
-                dvipa.standing = Standing::Standby;
-                self.update_home(id);
-            }
+        let over = |dvipa: &Dvipa| matches!(dvipa.standing, Standing::Former { until } if until <= self.now);
+        let over: BTreeSet<DvipaId> = self.dvipa_ids().filter(|id| over(self.dvipa(*id))).collect();
+        if over.is_empty() {
+            return;
+        }
+        // One look at the table for all of them.
+        self.crt.retain(|flow, _| !over.contains(&flow.dvipa));
+        for id in over {
+            let dvipa = self.dvipa_mut(id);
+            dvipa.forget_routing();
+            dvipa.standing = Standing::Standby;
+            self.update_home(id);
         }
     }
 

@@ -187,7 +187,9 @@ impl Vipa {
             }
         }
         // R3: whoever decides now may have decided otherwise about SYNs that are under way.
-        self.remove_where(|flow, entry| flow.dvipa == id && entry.is_half_open());
+        if self.dvipa(id).half_open() > 0 {
+            self.remove_where(|flow, entry| flow.dvipa == id && entry.is_half_open());
+        }
         let owner = owner.map(|owner| self.label_of(owner));
         let dvipa = self.dvipa_mut(id);
         dvipa.standing = Standing::Former { until };
@@ -199,5 +201,42 @@ impl Vipa {
         self.event(Event::SteppedDown { dvipa: address, owner, surrendered });
         self.update_home(id);
         self.reexamine(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stack::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::definitions::{Define, Moveable};
+
+    /// R11, R18: a claim with a round that no count comes to is none; after the highest that counts the DVIPA still
+    /// moves.
+    #[test]
+    fn no_round_is_the_last() {
+        let address = [203, 0, 113, 1].into();
+        let mut config = Config::new("MVS1", [192, 0, 2, 1].into(), 7);
+        config.peers = vec![[192, 0, 2, 2].into()];
+        config.linked = true;
+        config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
+        let mut vipa = Vipa::new(config, 1, Instant::ZERO);
+        vipa.handle_timeout(Instant::from_millis(300));
+        let (id, peer) = (vipa.by_address[&address], StackId(1));
+        let own = vipa.dvipa(id).claim.clone().unwrap();
+        assert!(vipa.is_mine(&own));
+        let claim = |round| Claim { epoch: Epoch { round, rank: 9 }, owner: [192, 0, 2, 2].into(), ..own.clone() };
+        let highest = own.epoch.round + (1 << 40);
+        for round in [u64::MAX, u64::MAX - 1, highest + 1] {
+            vipa.hear_claim(peer, id, claim(round));
+            assert_eq!(vipa.dvipa(id).claim.as_ref(), Some(&own));
+        }
+        assert_eq!(vipa.counters.malformed, 3);
+        // Its owner is not there: this stack claims anew.
+        vipa.hear_claim(peer, id, claim(highest));
+        let after = vipa.dvipa(id).claim.clone().unwrap();
+        assert!(vipa.is_mine(&after));
+        assert_eq!(after.epoch.round, highest + 1);
     }
 }
