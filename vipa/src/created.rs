@@ -80,7 +80,7 @@ pub enum Conflict {
     #[error("this stack cannot own DVIPAs: it has no network link, or is not in the group")]
     Unable,
     /// The stack's tables have no room for one more.
-    #[error("this stack knows {0} DVIPAs since it joined the group, and has no room for one more")]
+    #[error("this stack has known {0} DVIPAs since it joined the group, and has no room for one more")]
     TooMany(usize),
 }
 

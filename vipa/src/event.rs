@@ -140,6 +140,14 @@ pub enum Event {
         /// The stack of the application.
         holder: String,
     },
+    /// There are more DVIPAs in the cluster than this stack has room for: it takes no part in this one, nor in any
+    /// that follows. Told once.
+    TooManyDvipas {
+        /// The first one without room.
+        dvipa: IpAddr,
+        /// How many there is room for.
+        most: usize,
+    },
     /// What an application here has bound inside a VIPARANGE is not its own: it listens, and nothing comes.
     BindRefused {
         /// The DVIPA.
@@ -230,6 +238,9 @@ impl fmt::Display for Event {
             }
             Event::DefinitionRefused { dvipa, refused, holder } => {
                 write!(f, "refuses {refused}'s definition of {dvipa}: an application of {holder} has made it")
+            }
+            Event::TooManyDvipas { dvipa, most } => {
+                write!(f, "knows {most} DVIPAs and has no room for {dvipa}, nor for any other that is new")
             }
             Event::BindRefused { dvipa, why } => {
                 write!(f, "does not get {dvipa} for the application that has bound it: {why}")

@@ -106,6 +106,9 @@ impl Vipa {
 
     /// Queues a message for a peer.
     pub(crate) fn tell(&mut self, stack: StackId, message: &Message) {
+        if self.outside {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&stack) else { return };
         if !peer.session.push(message) {
             let stack = peer.label();
