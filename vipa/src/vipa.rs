@@ -233,6 +233,11 @@ impl Vipa {
         }
     }
 
+    /// The number of this life; [`join_group`](Vipa::join_group) begins another.
+    pub fn incarnation(&self) -> u64 {
+        self.config.incarnation
+    }
+
     /// Counts a datagram that is of no known kind or version (D7).
     pub fn count_unknown(&mut self, _from: IpAddr) {
         self.counters.unknown += 1;
