@@ -127,3 +127,18 @@ async fn strangers_get_no_memory() {
         assert!(!matches!(got, Ok(1..)), "a stranger was answered");
     }
 }
+
+/// Strangers that say nothing are not waited for by anybody who does.
+#[tokio::test]
+async fn idle_strangers_keep_nobody_waiting() {
+    let endpoints = endpoints();
+    let (mut a, mut b) = (link(ONE, 1, &key(1), &endpoints), link(TWO, 1, &key(1), &endpoints));
+    contact(&mut a, &mut b).await;
+    let address = UnixAddr::from_abstract_name(format!("cluster-lab xcf {}", endpoints[&TWO])).unwrap();
+    // At 16 a second they would take six seconds.
+    let _strangers: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect_addr(&address).unwrap()).collect();
+    let before = tokio::time::Instant::now();
+    share(&mut a, &mut b).await;
+    assert!(before.elapsed() < Duration::from_secs(4), "{:?}", before.elapsed());
+    pass(&mut a, &mut b, b"undisturbed").await;
+}
