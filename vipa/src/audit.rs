@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::crt::Flow;
+use crate::crt::{Entry, Flow};
 use crate::dvipa::DvipaId;
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -32,6 +32,58 @@ impl Tally {
     pub fn subtract(&mut self, flow: &Flow, instance: u32) {
         self.count = self.count.wrapping_sub(1);
         self.digest = self.digest.wrapping_sub(fingerprint(flow, instance));
+    }
+}
+
+/// What the CRT has for one target of a DVIPA.
+#[derive(Debug, Default)]
+pub(crate) struct Routed {
+    pub tally: Tally,
+    /// Round of the target's report that now counts: what a report names carries it (see [`Entry::mark`]).
+    pub mark: u8,
+    /// Entries that are not half-open, and those of them that carry the mark. No more than do: whether a report has
+    /// left something out is seen without a look at the table.
+    firm: u32,
+    marked: u32,
+}
+
+impl Routed {
+    pub fn entered(&mut self, flow: &Flow, entry: &Entry) {
+        self.tally.add(flow, entry.instance);
+        if !entry.is_half_open() {
+            self.went_on(entry);
+        }
+    }
+
+    /// An entry is no longer half-open.
+    pub fn went_on(&mut self, entry: &Entry) {
+        self.firm = self.firm.wrapping_add(1);
+        self.marked = self.marked.wrapping_add(u32::from(entry.mark == self.mark));
+    }
+
+    pub fn left(&mut self, flow: &Flow, entry: &Entry) {
+        self.tally.subtract(flow, entry.instance);
+        if !entry.is_half_open() {
+            self.firm = self.firm.wrapping_sub(1);
+            // Marks come again after 256 reports: one that carried it since then was not counted.
+            self.marked = self.marked.saturating_sub(u32::from(entry.mark == self.mark));
+        }
+    }
+
+    /// A report begins.
+    pub fn next_mark(&mut self) -> u8 {
+        self.mark = self.mark.wrapping_add(1);
+        self.marked = 0;
+        self.mark
+    }
+
+    /// Whether all but half-open entries carry the mark.
+    pub fn is_confirmed(&self) -> bool {
+        self.firm == self.marked
+    }
+
+    pub fn half_open(&self) -> u32 {
+        self.tally.count.wrapping_sub(self.firm)
     }
 }
 
@@ -76,7 +128,7 @@ impl Vipa {
                 let message = Message::Audit {
                     dvipa: dvipa.address,
                     epoch: dvipa.epoch,
-                    tally: dvipa.tallies.get(&stack).copied().unwrap_or_default(),
+                    tally: dvipa.routed.get(&stack).map(|routed| routed.tally).unwrap_or_default(),
                     servers: servers_digest(rows.map(|(port, _, row)| (port, row.ready))),
                 };
                 self.tell(stack, &message);
@@ -87,7 +139,8 @@ impl Vipa {
     /// Entries that point to this stack itself.
     fn audit_own(&mut self, id: DvipaId) {
         let dvipa = self.dvipa(id);
-        let same = dvipa.tallies.get(&self.me).copied().unwrap_or_default() == dvipa.own;
+        let routed = dvipa.routed.get(&self.me).map(|routed| routed.tally);
+        let same = routed.unwrap_or_default() == dvipa.own;
         if !same && self.guards(Guard::Audit) {
             self.enter_own(id);
         }

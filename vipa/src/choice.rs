@@ -152,6 +152,8 @@ pub(crate) struct Port {
     weighed: Option<(ListId, Policy)>,
     /// `loads` are turns.
     by_share: bool,
+    /// The turn that was given last: none that can be had is earlier.
+    turn: u64,
     /// The last one chosen.
     last: Option<StackId>,
     /// The one that HOTSTANDBY uses.
@@ -250,7 +252,7 @@ impl Port {
             Some(place) => place,
             None => match policy {
                 Policy::InTurn => self.next(reachable),
-                Policy::Share => self.least(reachable).inspect(|place| self.advance(*place, favour)),
+                Policy::Share => self.earliest(reachable).inspect(|place| self.advance(*place, favour)),
                 Policy::Load => match favour {
                     None => self.least(reachable),
                     Some(favour) => self.least_favouring(favour, reachable),
@@ -274,7 +276,7 @@ impl Port {
     fn weigh(&mut self, policy: Policy, list: ListId, offer: impl Fn(StackId) -> Option<Offer>) {
         let ratings = Rating::of(&self.rows, policy, offer);
         // Whoever has got some of a share keeps it: its turn comes after the same part of the new interval.
-        let started = self.loads.iter().copied().filter(|load| *load < IDLE && self.by_share).min();
+        let started = self.by_share.then_some(self.turn);
         for (place, rating) in ratings.iter().enumerate() {
             let row = &self.rows[place].1;
             self.loads[place] = match policy {
@@ -285,17 +287,38 @@ impl Port {
                 Policy::Share => {
                     let before = self.ratings[place].strength;
                     let of_256 = match started.filter(|_| before > 0 && self.loads[place] < IDLE) {
-                        Some(start) => (self.loads[place].saturating_sub(start) << 8) / (ROUND / u64::from(before)),
+                        // At most one interval: nothing overflows.
+                        Some(start) => {
+                            let interval = ROUND / u64::from(before);
+                            (self.loads[place].saturating_sub(start).min(interval) << 8) / interval
+                        }
                         None => 128,
                     };
                     ((ROUND / u64::from(rating.strength)) * of_256) >> 8
                 }
             };
         }
+        self.turn = 0;
         self.ratings = ratings;
         self.settled = None;
         self.by_share = matches!(policy, Policy::Share);
         self.weighed = Some((list, policy));
+    }
+
+    /// The one whose turn is the earliest. Turns that went by while a target could not be had are not made up for:
+    /// it is as far as the others when it is back, and does not get everything until it has caught up.
+    fn earliest(&mut self, reachable: impl Fn(StackId) -> bool) -> Option<usize> {
+        loop {
+            let place = self.least(&reachable)?;
+            match self.loads[place] {
+                IDLE => return Some(place),
+                behind if behind < self.turn => self.loads[place] = self.turn,
+                turn => {
+                    self.turn = turn;
+                    return Some(place);
+                }
+            }
+        }
     }
 
     /// Its turn has come; the next is as much later as its share is smaller. That of a favoured one comes so

@@ -1,7 +1,10 @@
 //! DVIPAs that applications make by binding an address of a VIPARange (D4), and how they move
 //! (Figures 11 and 12).
 //!
-//! Whoever binds the address last owns it. Taking it from the stack that had it is a takeback like
+//! Whoever binds the address last owns it, unless its range is DISRUPTIVE: then the first one keeps it.
+//! A bind that comes before this stack has found the others is kept for itself until then; only then
+//! can be said who was first.
+//! Taking it from the stack that had it is a takeback like
 //! any other (see `takeback`): every stack reports what it holds, the former owner hands its table
 //! over and steps back, and connections go on where they are, through however many moves. Once
 //! nobody has it bound any more, a stack that still serves connections on it keeps it, until the
@@ -14,6 +17,8 @@ use thiserror::Error;
 
 use crate::action::{Action, Broken};
 use crate::dvipa::{Definition, DvipaId};
+use crate::event::Event;
+use crate::membership::StackId;
 use crate::ownership::{Epoch, Phase};
 use crate::vipa::Vipa;
 
@@ -74,11 +79,15 @@ pub enum Conflict {
     /// This stack has no network link, or is not in the sysplex group.
     #[error("this stack cannot own DVIPAs: it has no network link, or is not in the group")]
     Unable,
+    /// The stack's tables have no room for one more.
+    #[error("this stack has known {0} DVIPAs since it joined the group, and has no room for one more")]
+    TooMany(usize),
 }
 
 impl Vipa {
     /// An application wants `address`, and nobody here has it yet (D4, F11.500). Afterwards poll
-    /// actions: the address is in the home list then.
+    /// actions: the address is in the home list then. Until this stack has found the others, nobody can
+    /// say whether it may have it: [`Event::BindRefused`] follows if not.
     ///
     /// # Errors
     /// As the conflict matrix has it.
@@ -91,25 +100,63 @@ impl Vipa {
             };
         }
         // An address of no range is nothing that this stack could be unable to make.
-        if self.config.definitions.range_of(address).is_none() {
-            return Err(Conflict::NotInRange);
-        }
-        if self.outside || self.leaving.is_some() || !self.config.linked {
-            return Err(Conflict::Unable);
-        }
         let range = *self.config.definitions.range_of(address).ok_or(Conflict::NotInRange)?;
-        let own = self.created.get(&address).filter(|own| own.bound);
-        if own.is_some() {
+        if how == Creation::Bind && self.is_target_of(address) {
             return Ok(Outcome::Here);
         }
-        self.conflict(address, how, range.disruptive)?;
-        let id = self.learn(address).ok_or(Conflict::Unable)?;
-        let since = self.dvipa(id).claim.as_ref().map_or(0, |claim| claim.epoch.round) + 1;
-        let created = Created { how, disruptive: range.disruptive, since };
+        if self.outside || self.leaving.is_some() {
+            return Err(Conflict::Unable);
+        }
+        if self.created.get(&address).is_some_and(|own| own.bound) {
+            return Ok(Outcome::Here);
+        }
+        if self.discovered {
+            self.conflict(address, how, range.disruptive)?;
+        }
+        let id = self.learn(address).ok_or(Conflict::TooMany(self.config.limits.dvipas))?;
+        let created = Created { how, disruptive: range.disruptive, since: self.next_since(id) };
         self.created.insert(address, Own { created, prefix: range.prefix, bound: true });
         self.reprofile();
         self.update_home(id);
         Ok(Outcome::New)
+    }
+
+    /// The others are found: what applications have bound until now comes after what there is already. Who may
+    /// not have it has bound an address that is not here.
+    pub(crate) fn settle_created(&mut self) {
+        let early: Vec<(IpAddr, Created)> = self.created.iter().map(|(address, own)| (*address, own.created)).collect();
+        for (address, Created { how, disruptive, .. }) in early {
+            let conflict = match self.is_defined_here(address) || how == Creation::Bind && self.is_target_of(address) {
+                // It is as any server of this stack.
+                true => None,
+                false => match self.conflict(address, how, disruptive) {
+                    Ok(()) => {
+                        let since = self.by_address.get(&address).map_or(1, |id| self.next_since(*id));
+                        if let Some(own) = self.created.get_mut(&address) {
+                            own.created.since = since;
+                        }
+                        continue;
+                    }
+                    Err(conflict) => Some(conflict),
+                },
+            };
+            self.created.remove(&address);
+            if let Some(id) = self.by_address.get(&address).copied() {
+                self.update_home(id);
+            }
+            if let Some(conflict) = conflict {
+                self.event(Event::BindRefused { dvipa: address, why: conflict.to_string() });
+            }
+        }
+        self.reprofile();
+    }
+
+    /// Later than all that is known of the DVIPA.
+    fn next_since(&self, id: DvipaId) -> u64 {
+        let dvipa = self.dvipa(id);
+        let claimed = dvipa.claim.as_ref().map(|claim| claim.epoch.round);
+        let made = dvipa.definitions.values().filter_map(|definition| Some(definition.created?.since));
+        made.chain(claimed).max().unwrap_or(0).saturating_add(1)
     }
 
     /// An application gives `address` up: the last socket bound to it is closed, or an ioctl says
@@ -128,8 +175,21 @@ impl Vipa {
         definition.is_some_and(|definition| definition.created.is_none() && definition.rank > 0)
     }
 
+    /// Whether the DVIPA is another stack's by its profile, and distributed to this one: who binds it here
+    /// is a server of it.
+    fn is_target_of(&self, address: IpAddr) -> bool {
+        let Some(dvipa) = self.by_address.get(&address).map(|id| self.dvipa(*id)) else { return false };
+        let defined = |(stack, definition): (&StackId, &Definition)| {
+            self.is_live(*stack) && definition.created.is_none() && definition.rank > 0
+        };
+        dvipa.ever_had_target(self.config.xcf) && dvipa.definitions.iter().any(defined)
+    }
+
     /// What stands against a second stack that makes the DVIPA.
     fn conflict(&self, address: IpAddr, how: Creation, disruptive: bool) -> Result<(), Conflict> {
+        if !self.config.linked {
+            return Err(Conflict::Unable);
+        }
         let Some(id) = self.by_address.get(&address) else { return Ok(()) };
         for (stack, definition) in &self.dvipa(*id).definitions {
             if *stack == self.me || !self.is_live(*stack) || definition.rank == 0 {
@@ -151,9 +211,13 @@ impl Vipa {
 
     /// Another stack has made a DVIPA that is this one's too: by the conflict matrix an ioctl takes
     /// it away from a bind, and from another ioctl if the range is DISRUPTIVE.
-    pub(crate) fn yield_created(&mut self, address: IpAddr, second: &Definition) {
-        let (Some(own), Some(theirs)) = (self.created.get(&address), second.created) else { return };
-        let later = second.rank == BOUND && theirs.since > own.created.since;
+    pub(crate) fn yield_created(&mut self, address: IpAddr, stack: StackId, second: &Definition) {
+        let me = self.me;
+        let (Some(own), Some(theirs)) = (self.created.get_mut(&address), second.created) else { return };
+        if second.rank != BOUND {
+            return;
+        }
+        let later = theirs.since > own.created.since;
         let lost = match (own.created.how, theirs.how) {
             (Creation::Bind, Creation::Ioctl) => true,
             (Creation::Ioctl, Creation::Ioctl) => theirs.disruptive,
@@ -162,6 +226,17 @@ impl Vipa {
         if later && lost {
             self.created.remove(&address);
             self.actions.push_back(Action::Break(Broken::All(address)));
+            self.reprofile();
+            return;
+        }
+        // Neither knew of the other, as while they were cut off: had it known, the later one would not have got
+        // it. No connection is hurt (R12): those that it serves go on.
+        let second = (own.created.since, me) > (theirs.since, stack);
+        let refused = own.created.how == Creation::Bind && (own.created.disruptive || theirs.how == Creation::Ioctl);
+        if own.bound && second && refused {
+            own.bound = false;
+            let why = Conflict::Taken(self.label_of(stack)).to_string();
+            self.event(Event::BindRefused { dvipa: address, why });
             self.reprofile();
         }
     }
@@ -201,7 +276,7 @@ impl Vipa {
         if let Some(claim) = &mut dvipa.claim {
             if (claim.owner, claim.incarnation) != (owner, incarnation) {
                 // The claim of a stack that is gone stays as it was: this one comes after it.
-                let epoch = Epoch { round: claim.epoch.round + 1, rank: 0 };
+                let epoch = Epoch { round: claim.epoch.round.saturating_add(1), rank: 0 };
                 (claim.epoch, claim.owner, claim.incarnation) = (epoch, owner, incarnation);
             }
             claim.phase = Phase::Released;
@@ -212,7 +287,7 @@ impl Vipa {
         if core::mem::take(&mut dvipa.advertised) {
             self.actions.push_back(Action::Withdraw { address });
         }
-        self.event(crate::event::Event::Released { dvipa: address });
+        self.event(Event::Released { dvipa: address });
         self.announce(id);
         self.update_home(id);
         self.reexamine(id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stack::Instant;
 
 use crate::affinity::{Affinities, Scope};
-use crate::audit::Tally;
+use crate::audit::{Routed, Tally};
 use crate::created::Created;
 use crate::crt::{Entry, Flow};
 use crate::definitions::{Define, Definitions, Distribute, Method, Moveable, Options, Ports, Targets};
@@ -83,14 +83,12 @@ pub(crate) struct Dvipa {
     /// In the home list; `Some(true)` as internal.
     pub home: Option<bool>,
     pub dpt: Dpt,
-    /// Reports that came in: round, by stack (see [`Entry::mark`](crate::crt::Entry)).
-    pub marks: BTreeMap<StackId, u8>,
     /// Connections of this stack itself on the DVIPA.
     pub held: usize,
     /// The primary has been told that it may take back (MOVEable WHENIDLE).
     pub idle_told: bool,
     /// CRT entries by the stack that they point to.
-    pub tallies: BTreeMap<StackId, Tally>,
+    pub routed: BTreeMap<StackId, Routed>,
     /// Connections of this stack itself.
     pub own: Tally,
     /// Audits in a row that found a difference.
@@ -121,10 +119,9 @@ impl Dvipa {
             since: Instant::ZERO,
             home: None,
             dpt: Dpt::default(),
-            marks: BTreeMap::new(),
             held: 0,
             idle_told: false,
-            tallies: BTreeMap::new(),
+            routed: BTreeMap::new(),
             own: Tally::default(),
             drifts: 0,
             leases: Leases::default(),
@@ -178,7 +175,7 @@ impl Dvipa {
             self.clients.entered(flow.remote, flow.port, entry.target);
         }
         self.dpt.entered(flow.port, entry.target);
-        self.tallies.entry(entry.target).or_default().add(flow, entry.instance);
+        self.routed.entry(entry.target).or_default().entered(flow, entry);
     }
 
     /// A connection was taken out of the CRT (I21).
@@ -187,7 +184,17 @@ impl Dvipa {
             self.clients.left(flow.remote, flow.port, entry.target, now + time);
         }
         self.dpt.left(flow.port, entry.target);
-        self.tallies.entry(entry.target).or_default().subtract(flow, entry.instance);
+        self.routed.entry(entry.target).or_default().left(flow, entry);
+    }
+
+    /// A connection of the CRT is no longer half-open.
+    pub fn went_on(&mut self, entry: &Entry) {
+        self.routed.entry(entry.target).or_default().went_on(entry);
+    }
+
+    /// Half-open entries of the CRT.
+    pub fn half_open(&self) -> u32 {
+        self.routed.values().map(Routed::half_open).sum()
     }
 
     /// TIMEDAFFINITY of a port that is distributed, if it has any.
@@ -205,7 +212,7 @@ impl Dvipa {
     /// This stack routes no more, or anew: what it knew as a router goes.
     pub fn forget_routing(&mut self) {
         self.dpt.clear();
-        self.tallies.clear();
+        self.routed.clear();
         self.clients.clear();
         self.measures.clear();
     }

@@ -130,6 +130,31 @@ pub enum Event {
         /// The stack that has the rank.
         holder: String,
     },
+    /// An application has made a DVIPA: what another stack's profile says of it does not count as long as that
+    /// application has it.
+    DefinitionRefused {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// The stack whose profile names it.
+        refused: String,
+        /// The stack of the application.
+        holder: String,
+    },
+    /// There are more DVIPAs in the cluster than this stack has room for: it takes no part in this one, nor in any
+    /// that follows. Told once.
+    TooManyDvipas {
+        /// The first one without room.
+        dvipa: IpAddr,
+        /// How many there is room for.
+        most: usize,
+    },
+    /// What an application here has bound inside a VIPARANGE is not its own: it listens, and nothing comes.
+    BindRefused {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// Why.
+        why: String,
+    },
     /// F8.166: an application of a target listens now.
     TargetReady {
         /// DVIPA and port.
@@ -210,6 +235,15 @@ impl fmt::Display for Event {
             Event::RefusedBy { stack, why } => write!(f, "is refused by {stack}: {why}"),
             Event::RankRefused { dvipa, rank, refused, holder } => {
                 write!(f, "refuses {refused} for {dvipa}: {holder} has rank {rank} already")
+            }
+            Event::DefinitionRefused { dvipa, refused, holder } => {
+                write!(f, "refuses {refused}'s definition of {dvipa}: an application of {holder} has made it")
+            }
+            Event::TooManyDvipas { dvipa, most } => {
+                write!(f, "knows {most} DVIPAs and has no room for {dvipa}, nor for any other that is new")
+            }
+            Event::BindRefused { dvipa, why } => {
+                write!(f, "does not get {dvipa} for the application that has bound it: {why}")
             }
             Event::TargetReady { server, stack } => write!(f, "{stack} serves {server}"),
             Event::TargetGone { server, stack } => write!(f, "{stack} no longer serves {server}"),

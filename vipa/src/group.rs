@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use stack::Instant;
 
 use crate::action::{Action, Broken};
-use crate::created::Creation;
+use crate::created::{Conflict, Creation};
 use crate::event::Event;
-use crate::membership::StackId;
+use crate::membership::{Contact, StackId};
 use crate::vipa::Vipa;
 use crate::wire::control::{Header, Item, items};
 use crate::wire::message::Message;
@@ -41,12 +41,17 @@ impl Vipa {
         let actions = core::mem::take(&mut self.actions);
         actions.into_iter().rev().for_each(|action| life.actions.push_front(action));
         life.reprofile();
-        // What applications have bound inside a VIPARANGE is made again; where another stack has it
-        // by now, theirs waits for nothing.
+        // What applications have bound inside a VIPARANGE is made again.
         let bound: BTreeSet<IpAddr> = life.listeners.keys().filter_map(|(_, address)| *address).collect();
         for address in bound {
-            let _conflict = life.create(now, address, Creation::Bind);
+            match life.create(now, address, Creation::Bind) {
+                Ok(_) | Err(Conflict::NotInRange) => {}
+                Err(conflict) => life.event(Event::BindRefused { dvipa: address, why: conflict.to_string() }),
+            }
         }
+        // Alone in the group it routes already.
+        let listeners: Vec<_> = life.listeners.keys().copied().collect();
+        listeners.into_iter().for_each(|(port, address)| life.listeners_changed(address, port));
         *self = life;
     }
 
@@ -82,12 +87,16 @@ impl Vipa {
         self.hold = Default::default();
         self.fragments = Default::default();
         self.outside = true;
-        for peer in self.peers.values_mut().filter(|peer| peer.is_up()) {
-            let (xcf, name) = (peer.xcf, peer.label());
-            let incarnation = peer.announced.unwrap_or(0);
-            let datagram = peer.session.unsequenced(&Message::Gone);
-            self.actions.push_back(Action::Send { to: xcf, datagram });
-            self.actions.push_back(Action::PeerDown { xcf, name, incarnation });
+        for peer in self.peers.values_mut() {
+            // Whatever becomes of it is no matter of this stack any more.
+            let contact = core::mem::replace(&mut peer.contact, Contact::None);
+            if contact == Contact::Up {
+                let (xcf, name) = (peer.xcf, peer.label());
+                let incarnation = peer.announced.unwrap_or(0);
+                let datagram = peer.session.unsequenced(&Message::Gone);
+                self.actions.push_back(Action::Send { to: xcf, datagram });
+                self.actions.push_back(Action::PeerDown { xcf, name, incarnation });
+            }
         }
         if self.exit.take().is_some() {
             self.actions.push_back(Action::Exit(None));

@@ -106,6 +106,9 @@ impl Vipa {
 
     /// Queues a message for a peer.
     pub(crate) fn tell(&mut self, stack: StackId, message: &Message) {
+        if self.outside {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&stack) else { return };
         if !peer.session.push(message) {
             let stack = peer.label();
@@ -172,14 +175,20 @@ impl Vipa {
             let (draft, incarnation) = (core::mem::take(&mut peer.draft), peer.announced.unwrap_or(0));
             self.replace_definitions(stack, incarnation, draft);
         }
-        let found = !self.discovered && self.peers.values().all(|peer| peer.listed);
-        self.discovered |= found;
+        if !self.discovered && self.peers.values().all(|peer| peer.listed) {
+            self.found_others();
+        }
         self.outshine(stack);
         self.come_to();
         self.reconsider();
-        if found {
-            self.event(Event::InGroup { restored: self.rejoined });
-        }
+    }
+
+    /// The search for the others is over: from now on this stack has what is its own.
+    pub(crate) fn found_others(&mut self) {
+        self.discovered = true;
+        self.settle_created();
+        self.reconsider();
+        self.event(Event::InGroup { restored: self.rejoined });
     }
 
     /// A heartbeat: whether the peer hears us, and whom else.

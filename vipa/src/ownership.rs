@@ -19,6 +19,8 @@
 mod claim;
 mod heard;
 
+use std::collections::BTreeSet;
+
 use stack::Instant;
 
 pub use self::claim::Epoch;
@@ -26,7 +28,7 @@ pub(crate) use self::claim::{Claim, Phase};
 use crate::action::Action;
 use crate::crt::{Entry, Evidence};
 use crate::definitions::Moveable;
-use crate::dvipa::{Definition, DvipaId, PRIMARY};
+use crate::dvipa::{Definition, Dvipa, DvipaId, PRIMARY};
 use crate::event::Event;
 use crate::guard::Guard;
 use crate::membership::StackId;
@@ -179,7 +181,7 @@ impl Vipa {
         if (claim.prefix, &claim.distribution) == (prefix, &distribution) {
             return;
         }
-        claim.epoch.round += 1;
+        claim.epoch.round = claim.epoch.round.saturating_add(1);
         (claim.prefix, claim.distribution) = (prefix, distribution);
         let (address, epoch) = (dvipa.address, claim.epoch);
         dvipa.epoch = epoch;
@@ -222,7 +224,7 @@ impl Vipa {
             None => definition.rank,
         });
         // I2: a former life of this stack may have claimed what nobody else has heard of.
-        let epoch = Epoch { round: (before.round + 1).max(incarnation), rank };
+        let epoch = Epoch { round: before.round.saturating_add(1).max(incarnation), rank };
         let former = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released && claim.owner != owner);
         let former = former.map(|claim| claim.owner);
         let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
@@ -320,15 +322,18 @@ impl Vipa {
 
     /// Former owners whose time is over clean their tables (F10.310).
     pub(crate) fn retire(&mut self) {
-        let now = self.now;
-        for id in self.dvipa_ids() {
-            if matches!(self.dvipa(id).standing, Standing::Former { until } if until <= now) {
-                self.crt.retain(|flow, _| flow.dvipa != id);
-                let dvipa = self.dvipa_mut(id);
-                dvipa.forget_routing();
-                dvipa.standing = Standing::Standby;
-                self.update_home(id);
-            }
+        let over = |dvipa: &Dvipa| matches!(dvipa.standing, Standing::Former { until } if until <= self.now);
+        let over: BTreeSet<DvipaId> = self.dvipa_ids().filter(|id| over(self.dvipa(*id))).collect();
+        if over.is_empty() {
+            return;
+        }
+        // One look at the table for all of them.
+        self.crt.retain(|flow, _| !over.contains(&flow.dvipa));
+        for id in over {
+            let dvipa = self.dvipa_mut(id);
+            dvipa.forget_routing();
+            dvipa.standing = Standing::Standby;
+            self.update_home(id);
         }
     }
 

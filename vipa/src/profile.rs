@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use stack::Instant;
 use thiserror::Error;
 
+use crate::created::BOUND;
 use crate::definitions::Definitions;
 use crate::dvipa::{Definition, DvipaId, PRIMARY, Primary, by_address};
 use crate::event::Event;
@@ -62,6 +63,14 @@ pub enum Refusal {
         /// Who has it.
         stack: String,
     },
+    /// An application has made it (zos.md, section 3: creation conflict matrix).
+    #[error("{dvipa} cannot be defined: an application of {stack} has made it; stop that first")]
+    Made {
+        /// The DVIPA.
+        dvipa: IpAddr,
+        /// The stack of that application.
+        stack: String,
+    },
 }
 
 impl Vipa {
@@ -69,12 +78,13 @@ impl Vipa {
     /// nothing (I23).
     ///
     /// # Errors
-    /// If another stack has one of its ranks; then nothing is changed.
+    /// If another stack has one of its ranks, or an application one of its DVIPAs; then nothing is changed.
     pub fn redefine(&mut self, now: Instant, definitions: Definitions) -> Result<(), Refusal> {
         self.advance(now);
         for (address, definition) in by_address(&definitions) {
             let Some(id) = self.by_address.get(&address).copied().filter(|_| definition.rank > 0) else { continue };
-            let had = self.dvipa(id).definitions.get(&self.me).is_some_and(|own| own.rank == definition.rank);
+            let own = self.dvipa(id).definitions.get(&self.me);
+            let had = own.is_some_and(|own| own.rank == definition.rank && own.created.is_none());
             let rival = self.dvipa(id).definitions.iter().find(|(stack, theirs)| {
                 let same = theirs.rank == definition.rank && theirs.created.is_none();
                 **stack != self.me && same && self.is_live(**stack)
@@ -82,6 +92,9 @@ impl Vipa {
             if let Some((stack, _)) = rival.filter(|_| !had) {
                 let stack = self.label_of(*stack);
                 return Err(Refusal::Rank { dvipa: address, rank: definition.rank, stack });
+            }
+            if let Some(stack) = self.maker(id).filter(|_| !self.config.definitions.names(address)) {
+                return Err(Refusal::Made { dvipa: address, stack: self.label_of(stack) });
             }
         }
         self.deactivated.retain(|address| definitions.names(*address));
@@ -173,7 +186,8 @@ impl Vipa {
     fn own_definitions(&self) -> BTreeMap<IpAddr, Definition> {
         let profile = by_address(&self.config.definitions).into_iter();
         let mut own: BTreeMap<_, _> = profile.filter(|(address, _)| !self.deactivated.contains(address)).collect();
-        for (address, created) in &self.created {
+        // What is bound before the others are found may be another's already.
+        for (address, created) in self.created.iter().filter(|_| self.discovered) {
             own.entry(*address).or_insert_with(|| Vipa::created_definition(created));
         }
         own
@@ -222,7 +236,7 @@ impl Vipa {
                     dvipa.definitions.insert(stack, definition.clone());
                     let address = dvipa.address;
                     if stack != self.me {
-                        self.yield_created(address, &definition);
+                        self.yield_created(address, stack, &definition);
                         self.dispute(id, stack);
                     }
                 }
@@ -232,14 +246,22 @@ impl Vipa {
         changed
     }
 
-    /// The stack that has the better right to a rank which two claim: the one that owns the DVIPA,
-    /// else the one that runs longer. The other one's definition does not count.
+    /// The stack because of which another one's definition does not count. Of two with the same rank that is the
+    /// one that owns the DVIPA, else the one that runs longer. And as long as an application has made the DVIPA
+    /// and owns it, no definition counts.
     pub(crate) fn outranked(&self, id: DvipaId, stack: StackId) -> Option<StackId> {
         let definitions = &self.dvipa(id).definitions;
         let definition = definitions.get(&stack).filter(|one| one.rank > 0 && one.created.is_none())?;
         let owner = self.live_owner(id);
         if owner == Some(stack) {
             return None;
+        }
+        let leaves = |stack: &StackId| match self.peers.get(stack) {
+            Some(peer) => peer.leaving,
+            None => self.leaving.is_some(),
+        };
+        if let Some(maker) = owner.filter(|owner| self.has_made(id, *owner) && !leaves(owner)) {
+            return Some(maker);
         }
         let rivals = definitions.iter().filter(|(other, theirs)| {
             let same = theirs.rank == definition.rank && theirs.created.is_none();
@@ -253,14 +275,29 @@ impl Vipa {
         rivals.map(|(other, _)| *other).find(better)
     }
 
-    /// Tells of a rank that two stacks claim; both find the same.
+    /// A stack that lives, an application of which has made the DVIPA.
+    fn maker(&self, id: DvipaId) -> Option<StackId> {
+        let definitions = &self.dvipa(id).definitions;
+        definitions.keys().copied().find(|stack| self.is_live(*stack) && self.has_made(id, *stack))
+    }
+
+    fn has_made(&self, id: DvipaId, stack: StackId) -> bool {
+        let definition = self.dvipa(id).definitions.get(&stack);
+        definition.is_some_and(|definition| definition.created.is_some() && definition.rank == BOUND)
+    }
+
+    /// Tells of a rank that two stacks claim, or of a definition of what an application has made; both stacks
+    /// find the same.
     fn dispute(&mut self, id: DvipaId, stack: StackId) {
         for (one, other) in [(stack, self.me), (self.me, stack)] {
             if self.outranked(id, one) == Some(other) {
                 let dvipa = self.dvipa(id);
                 let (address, rank) = (dvipa.address, dvipa.definitions.get(&one).map_or(0, |one| one.rank));
                 let (refused, holder) = (self.label_of(one), self.label_of(other));
-                self.event(Event::RankRefused { dvipa: address, rank, refused, holder });
+                self.event(match self.has_made(id, other) {
+                    true => Event::DefinitionRefused { dvipa: address, refused, holder },
+                    false => Event::RankRefused { dvipa: address, rank, refused, holder },
+                });
             }
         }
     }

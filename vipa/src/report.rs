@@ -215,7 +215,9 @@ impl Vipa {
 
     /// The connections of this stack on the DVIPA.
     pub(crate) fn held_on(&self, id: DvipaId) -> impl Iterator<Item = (Flow, Held)> {
-        self.local.iter().filter(move |(flow, _)| flow.dvipa == id).map(|(flow, held)| (flow, *held))
+        let any = self.dvipa(id).held > 0;
+        let all = any.then(|| self.local.iter()).into_iter().flatten();
+        all.filter(move |(flow, _)| flow.dvipa == id).map(|(flow, held)| (flow, *held))
     }
 
     /// F6.130, F6.133, F9.202, F10.302: all that this stack serves of the DVIPA, to a router.

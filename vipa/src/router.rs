@@ -188,8 +188,8 @@ impl Vipa {
         let known = if segment.opens() || segment.resets() {
             self.crt.get(flow).copied()
         } else {
-            // R5: the client has gone on after its SYN. F7.152
-            self.crt.established(flow)
+            // F7.152
+            self.went_on(flow)
         };
         match (known, segment.opens()) {
             // What a former owner knew of a SYN, another may have decided otherwise since.

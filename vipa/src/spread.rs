@@ -147,11 +147,22 @@ impl<K: Eq + Hash, V, A> Spread<K, V, A> {
         parts[part].remove(slot, hasher).map(|(_, value)| value)
     }
 
-    /// Takes out everything for which `keep` says no.
+    /// Takes out everything for which `keep` says no. A part in which all of it stays is only read.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
         let Spread { parts, len, hasher } = self;
         for part in parts.iter_mut() {
-            part.rebuild(part.slots.len(), hasher, &mut keep);
+            let goes = |slot: &Slot<K, V, A>| slot.entry.as_ref().is_some_and(|(key, value)| !keep(key, value));
+            let Some(first) = part.slots.iter().position(goes) else { continue };
+            part.slots[first].entry = None;
+            // Nothing is asked about twice.
+            let mut asked = part.slots[..first].iter().filter(|slot| slot.entry.is_some()).count();
+            part.rebuild(part.slots.len(), hasher, |key, value| match asked {
+                0 => keep(key, value),
+                _ => {
+                    asked -= 1;
+                    true
+                }
+            });
             part.len = part.entries().count();
         }
         *len = parts.iter().map(|part| part.len).sum();
@@ -264,7 +275,12 @@ mod tests {
                 prop_assert_eq!(spread.len(), model.len());
             }
             prop_assert!((0..300).all(|key| spread.get(&key) == model.get(&key)));
-            spread.retain(|key, _| key % 3 > 0);
+            let mut asked = BTreeMap::new();
+            spread.retain(|key, _| {
+                *asked.entry(*key).or_insert(0) += 1;
+                key % 3 > 0
+            });
+            prop_assert!(asked.len() == model.len() && asked.values().all(|times| *times == 1));
             model.retain(|key, _| key % 3 > 0);
             prop_assert_eq!(spread.len(), model.len());
             prop_assert!((0..300).all(|key| spread.get(&key) == model.get(&key)));

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::audit::Routed;
 use crate::crt::{Entry, Evidence, Flow};
 use crate::dvipa::DvipaId;
 use crate::event::Event;
@@ -34,14 +35,12 @@ impl Vipa {
 
     /// The round of a target's report that now counts.
     pub(crate) fn mark(&self, id: DvipaId, target: StackId) -> u8 {
-        self.dvipa(id).marks.get(&target).copied().unwrap_or(0)
+        self.dvipa(id).routed.get(&target).map_or(0, |routed| routed.mark)
     }
 
     /// A target's report begins: what it names again carries the new mark.
     pub(crate) fn next_mark(&mut self, id: DvipaId, target: StackId) -> u8 {
-        let mark = self.dvipa_mut(id).marks.entry(target).or_default();
-        *mark = mark.wrapping_add(1);
-        *mark
+        self.dvipa_mut(id).routed.entry(target).or_default().next_mark()
     }
 
     /// Enters a connection into the CRT; the DPT's counts follow (I21). `false` if there is no room.
@@ -70,6 +69,15 @@ impl Vipa {
             dvipa.left(now, &flow, &before);
         }
         true
+    }
+
+    /// R5: the entry of a connection whose client has gone on after its SYN.
+    pub(crate) fn went_on(&mut self, flow: &Flow) -> Option<Entry> {
+        let (entry, just_now) = self.crt.established(flow)?;
+        if just_now {
+            self.dvipa_mut(flow.dvipa).went_on(&entry);
+        }
+        Some(entry)
     }
 
     /// Takes a connection out of the CRT.
@@ -125,7 +133,7 @@ impl Vipa {
 
     /// The complete report of a target is in: entries that it did not name have ended (I9, I13).
     pub(crate) fn sweep(&mut self, id: DvipaId, target: StackId) {
-        if !self.guards(Guard::Sweep) {
+        if !self.guards(Guard::Sweep) || self.dvipa(id).routed.get(&target).is_none_or(Routed::is_confirmed) {
             return;
         }
         let (now, mark) = (self.now, self.mark(id, target));
@@ -452,5 +460,63 @@ mod tests {
         vipa.advance(Instant::from_millis(5000));
         reported(&mut vipa, &[2]);
         assert_eq!(ports(&vipa), [2]);
+    }
+
+    /// I24, I9: whether a report has left something out is counted, whatever happens meanwhile: only then the table
+    /// is looked through.
+    #[test]
+    fn a_report_that_names_everything_is_no_work() {
+        let (mut vipa, flow) = router();
+        let epoch = vipa.dvipa(flow.dvipa).epoch;
+        let at = |port: u16| Flow { remote_port: port, ..flow };
+        let reported = |vipa: &mut Vipa, ports: &[u16]| {
+            vipa.report_begun(TARGET, flow.dvipa, epoch);
+            for port in ports {
+                let connection = vipa.connection(&at(*port));
+                let target = vipa.address_of(TARGET);
+                vipa.hear_newconn(TARGET, connection, 1, target, false, None);
+            }
+            vipa.report_ended(TARGET, flow.dvipa, epoch);
+            let carry = vipa.crt.iter().filter(|(_, entry)| entry.target == TARGET && !entry.is_half_open());
+            let all: Vec<bool> = carry.map(|(_, entry)| entry.mark == vipa.mark(flow.dvipa, TARGET)).collect();
+            assert_eq!(vipa.dvipa(flow.dvipa).routed[&TARGET].is_confirmed(), !all.contains(&false));
+        };
+        reported(&mut vipa, &[1, 2, 3]);
+        // SYNs pass: one of them is answered, one is not, and one belongs to the next connection between the same ends.
+        for port in [4, 5] {
+            let mark = vipa.mark(flow.dvipa, TARGET);
+            vipa.enter(at(port), Entry::new(vipa.now, 1, TARGET, mark, Evidence::HalfOpen));
+        }
+        vipa.went_on(&at(4));
+        vipa.crt.renew(&at(3));
+        entered(&mut vipa, at(6), 1, OTHER);
+        reported(&mut vipa, &[1, 2, 3, 4]);
+        vipa.connection_ended(TARGET, at(1), 1);
+        // Reports one after another, more than there are marks.
+        for _ in 0..300 {
+            reported(&mut vipa, &[2, 3, 4]);
+        }
+        assert_eq!((vipa.crt.passes, vipa.crt_len(), vipa.dvipa(flow.dvipa).half_open()), (0, 5, 1));
+        reported(&mut vipa, &[2, 4]);
+        assert_eq!((vipa.crt.passes, vipa.crt_len()), (1, 4));
+        reported(&mut vipa, &[2, 4]);
+        assert_eq!(vipa.crt.passes, 1);
+    }
+
+    /// F10.310: a stack that has given up many DVIPAs cleans its tables of all of them at once.
+    #[test]
+    fn former_owners_clean_their_tables_once() {
+        let (mut vipa, flow) = router();
+        let ids: Vec<DvipaId> = (2..50).filter_map(|last| vipa.learn([203, 0, 113, last].into())).collect();
+        for id in &ids {
+            entered(&mut vipa, Flow { dvipa: *id, ..flow }, 1, TARGET);
+            vipa.dvipa_mut(*id).standing = Standing::Former { until: vipa.now };
+        }
+        entered(&mut vipa, flow, 1, TARGET);
+        vipa.retire();
+        assert_eq!((vipa.crt.passes, vipa.crt_len()), (1, 1));
+        assert!(ids.iter().all(|id| matches!(vipa.dvipa(*id).standing, Standing::Standby)));
+        vipa.retire();
+        assert_eq!(vipa.crt.passes, 1);
     }
 }

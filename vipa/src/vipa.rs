@@ -78,6 +78,8 @@ pub struct Vipa {
     /// DVIPAs that applications here have made (D4).
     pub(crate) created: BTreeMap<IpAddr, Own>,
     pub(crate) deactivated: BTreeSet<IpAddr>,
+    /// There was a DVIPA more than the tables have room for.
+    crowded: bool,
     pub(crate) quiesced: Quiesced,
     /// What this stack's workload manager says.
     pub(crate) workload: Workload,
@@ -152,6 +154,7 @@ impl Vipa {
             rejoined,
             created: BTreeMap::new(),
             deactivated: BTreeSet::new(),
+            crowded: false,
             quiesced: Quiesced::default(),
             workload: Workload::default(),
             weighs: false,
@@ -228,6 +231,11 @@ impl Vipa {
         while let Some(body) = self.peers.get_mut(&stack).and_then(|peer| peer.session.take()) {
             self.read(stack, &body);
         }
+    }
+
+    /// The number of this life; [`join_group`](Vipa::join_group) begins another.
+    pub fn incarnation(&self) -> u64 {
+        self.config.incarnation
     }
 
     /// Counts a datagram that is of no known kind or version (D7).
@@ -445,13 +453,20 @@ impl Vipa {
     }
 
     /// The DVIPA's index; a new one for an address that was not heard of before. `None` beyond the
-    /// bound.
+    /// bound, which is told once.
     pub(crate) fn learn(&mut self, address: IpAddr) -> Option<DvipaId> {
         if let Some(id) = self.by_address.get(&address) {
             return Some(*id);
         }
-        let next = self.dvipas.len();
-        let id = DvipaId(u16::try_from(next).ok().filter(|_| next < self.config.limits.dvipas)?);
+        let (next, most) = (self.dvipas.len(), self.config.limits.dvipas.min(usize::from(u16::MAX)));
+        if next >= most {
+            if !core::mem::replace(&mut self.crowded, true) {
+                self.event(Event::TooManyDvipas { dvipa: address, most });
+            }
+            return None;
+        }
+        // Below the bound, and so of 16 bits.
+        let id = DvipaId(next as u16);
         self.dvipas.push(Dvipa::new(address));
         self.by_address.insert(address, id);
         Some(id)

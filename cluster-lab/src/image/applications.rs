@@ -94,10 +94,16 @@ impl Applications {
         })
     }
 
-    pub fn start_all(&mut self) -> Result<()> {
-        let mut wanted =
-            (0..self.slots.len()).filter(|index| self.slots[*index].app.start).collect::<Vec<_>>().into_iter();
-        wanted.try_for_each(|index| self.start_at(index))
+    /// Starts all that start with the image; returns what kept one or another from it.
+    pub fn start_all(&mut self) -> Vec<anyhow::Error> {
+        let wanted: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].app.start).collect();
+        let start = |index| {
+            let started = self.start_at(index);
+            started
+                .err()
+                .map(|error| error.context(format!("application {} is not started", self.slots[index].app.name)))
+        };
+        wanted.into_iter().filter_map(start).collect()
     }
 
     pub fn stop_all(&mut self) {
@@ -155,6 +161,11 @@ impl Applications {
             options.backlog = backlog;
         }
         let listener = TcpListener::bind(&self.shared, at, options)?;
+        // Before anything runs: it has all of its sockets, or it does not start.
+        let datagrams = match app.kind {
+            AppKind::echo => Some(UdpSocket::bind(&self.shared, at)?),
+            _ => None,
+        };
         let image = self.image.clone();
         let mut tasks = vec![match app.kind {
             AppKind::http => tokio::spawn(async move { drop(apps::http(listener, &image).await) }),
@@ -175,8 +186,7 @@ impl Applications {
                 tokio::spawn(async move { drop(apps::relay(listener, dialer, &to, proxy_protocol).await) })
             }
         }];
-        if app.kind == AppKind::echo {
-            let socket = UdpSocket::bind(&self.shared, at)?;
+        if let Some(socket) = datagrams {
             tasks.push(tokio::spawn(async move { drop(apps::echo_datagrams(socket).await) }));
         }
         self.slots[index].tasks = tasks;

@@ -28,10 +28,10 @@ use crate::control::{self, Answer, Cut, FromImage, Question, Start, ToImage};
 use crate::device::{Mode, Tun};
 use crate::explain::ExplainedConnection;
 use crate::network;
-use crate::watch::{Told, monotonic};
+use crate::watch::{Kind, Told, monotonic};
 use announce::Announcer;
 use applications::Applications;
-use node::{NetworkLink, Node, Plan, Story};
+use node::{NetworkLink, Node, Plan, Story, Storyteller};
 use vipa::messages::PROCESSING;
 use weigh::Weigher;
 use xcf::{Exchange, SharedLink, UdpLink, XcfLink};
@@ -80,7 +80,6 @@ struct Running {
     node: Node,
     apps: Applications,
     definitions: vipa::Definitions,
-    incarnation: u64,
     weigher: Weigher,
 }
 
@@ -89,7 +88,7 @@ struct Host {
     start: Start,
     exchange: Exchange,
     running: HashMap<String, Running>,
-    stories: mpsc::UnboundedSender<(String, Story)>,
+    stories: Storyteller,
 }
 
 async fn host(channel: UnixStream) -> Result<()> {
@@ -154,9 +153,11 @@ impl Host {
     /// Ends an image; the others of this process see it as they see a process end.
     fn end(&mut self, image: &str) {
         let Some(ended) = self.running.remove(image) else { return };
+        // Not the one that it was started with: JOINGROUP begins a new life.
+        let incarnation = ended.node.shared().lock().vipa.incarnation();
         if let Some(xcf) = self.start.cluster.image(image).map(|image| image.xcf) {
             for running in self.running.values() {
-                running.node.peer_gone(xcf, ended.incarnation);
+                running.node.peer_gone(xcf, incarnation);
             }
         }
     }
@@ -198,10 +199,14 @@ impl Host {
         node.cut(cut);
         captures.into_iter().for_each(|socket| node.capture(socket));
         let mut apps = Applications::new(image, node.shared().clone(), &self.start);
-        apps.start_all()?;
+        // An image without one of its applications is an image all the same.
+        let failures = apps.start_all();
         let weigher =
             Weigher::start(node.shared().clone(), cluster.workload.manager(name), cluster.timing.apply().measure);
-        self.running.insert(name.to_owned(), Running { node, apps, definitions, incarnation, weigher });
+        self.running.insert(name.to_owned(), Running { node, apps, definitions, weigher });
+        for failure in failures {
+            tell_story(&self.stories, name, Told::new(Kind::AppFailed, format!("{failure:#}")));
+        }
         Ok(())
     }
 
@@ -244,9 +249,7 @@ impl Host {
             }
             Question::Vary(vary) => {
                 let command = format!("{PROCESSING} PROCESSING COMMAND: {vary}");
-                let story = Story::Told { at: monotonic(), told: Told::note(command) };
-                // The lab may be over.
-                let _ = self.stories.send((image.to_owned(), story));
+                tell_story(&self.stories, image, Told::note(command));
                 running.vary(&self.start.cluster, image, vary)?;
                 Answer::Done
             }
@@ -272,6 +275,13 @@ impl Host {
             }
         }
     }
+}
+
+/// A line for the event log of an image.
+fn tell_story(stories: &Storyteller, image: &str, told: Told) {
+    let story = Story::Told { at: monotonic(), told };
+    // The lab may be over.
+    let _ = stories.send((image.to_owned(), story));
 }
 
 #[cfg(test)]

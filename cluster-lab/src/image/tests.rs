@@ -1,17 +1,25 @@
 //! Images on links in memory: sockets, applications and the cluster, without the host's network.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use vipa::{Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Targets};
+use vipa::{Contact, Define, Definitions, Distribute, Method, Moveable, Options, PortRange, Ports, Targets};
 
-use super::node::{NetworkLink, Node, Plan};
+use super::Host;
+use super::node::{NetworkLink, Node, Plan, Story};
 use super::socket::{TcpListener, TcpStream};
 use super::weigh::Weigher;
 use super::xcf::Exchange;
 use crate::apps;
+use crate::control::{Cut, Start};
 use crate::device::Memory;
+use crate::key::ClusterKey;
+use crate::profile;
+use crate::watch::Kind;
+use crate::web::Token;
 use crate::workload;
 
 const DVIPA: [u8; 4] = [203, 0, 113, 1];
@@ -33,6 +41,81 @@ fn image(number: u8, exchange: &Exchange, peers: &[u8], link: Option<Memory>, de
         Plan { name: format!("MVS{number}"), xcf: xcf(number), link, mtu: 1500, settings: Default::default(), vipa };
     let (stories, _) = mpsc::unbounded_channel();
     Node::start(plan, Box::new(exchange.attach(xcf(number))), u64::from(number), stories).unwrap()
+}
+
+/// A host of all images of a profile, without devices.
+fn host(profile: &str) -> (Host, mpsc::UnboundedReceiver<(String, Story)>) {
+    let cluster = profile::read("test.ron", profile, Path::new(".")).unwrap();
+    let start = Start {
+        lab: "test".into(),
+        cluster,
+        endpoints: HashMap::new(),
+        devices: HashMap::new(),
+        in_process: true,
+        key: ClusterKey::of([7; ClusterKey::LEN]),
+        supervisor: PathBuf::new(),
+        token: Token::random(),
+    };
+    let (stories, told) = mpsc::unbounded_channel();
+    (Host { start, exchange: Exchange::default(), running: HashMap::new(), stories }, told)
+}
+
+/// An application that may not have its port is missed in the log, by name; its image and all others run.
+#[tokio::test]
+async fn an_image_starts_without_an_application_that_does_not() {
+    let (mut host, mut told) = host(
+        r#"(
+            name: "test",
+            network: (subnet: "198.51.100.0/24", client: "198.51.100.1"),
+            images: [(
+                name: "MVS1", xcf: "192.0.2.1",
+                tcpip: "PORT 80 TCP OTHER",
+                apps: [
+                    (name: "WEB", kind: http, bind: "any", port: 80),
+                    (name: "ECHO", kind: echo, bind: "any", port: 7),
+                ],
+            )],
+        )"#,
+    );
+    host.start_image("MVS1", 1, Cut::default(), Vec::new()).unwrap();
+    let running: Vec<_> = host.running["MVS1"].apps.list().into_iter().map(|app| (app.name, app.running)).collect();
+    assert_eq!(running, [("WEB".to_owned(), false), ("ECHO".to_owned(), true)]);
+    let failed = loop {
+        match told.recv().await.unwrap() {
+            (image, Story::Told { told, .. }) if told.kind == Kind::AppFailed => break (image, told.text),
+            _ => {}
+        }
+    };
+    assert_eq!(failed.0, "MVS1");
+    assert!(failed.1.starts_with("application WEB is not started: "), "{}", failed.1);
+}
+
+/// F9.200: in one process, an image that ends is missed at once, in a life that JOINGROUP began as well.
+#[tokio::test]
+async fn an_image_of_this_process_is_missed_at_once() {
+    let (mut host, _told) = host(
+        r#"(
+            name: "test",
+            network: (subnet: "198.51.100.0/24", client: "198.51.100.1"),
+            images: [(name: "MVS1", xcf: "192.0.2.1"), (name: "MVS2", xcf: "192.0.2.2")],
+        )"#,
+    );
+    for image in ["MVS1", "MVS2"] {
+        host.start_image(image, 1, Cut::default(), Vec::new()).unwrap();
+    }
+    let contact = |host: &Host| host.running["MVS2"].node.shared().lock().vipa.peers()[0].contact;
+    let becomes = async |host: &Host, wanted: Contact| {
+        while contact(host) != wanted {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    becomes(&host, Contact::Up).await;
+    host.running["MVS1"].node.vary(|vipa, now| vipa.leave_group(now));
+    becomes(&host, Contact::None).await;
+    host.running["MVS1"].node.vary(|vipa, now| vipa.join_group(now, 0));
+    becomes(&host, Contact::Up).await;
+    host.end("MVS1");
+    assert_eq!(contact(&host), Contact::None);
 }
 
 /// F7.142-150, R16: a client on one end of a link reaches an application on a stack that has no

@@ -123,6 +123,14 @@ pub enum Kind {
     RefusedBy,
     /// Two stacks claim one rank.
     RankRefused,
+    /// A profile defines a DVIPA that an application has made.
+    DefinitionRefused,
+    /// An application does not get the DVIPA that it has bound.
+    BindRefused,
+    /// There are more DVIPAs than there is room for.
+    TooManyDvipas,
+    /// An application did not start with the image.
+    AppFailed,
     /// A target has an application that listens.
     TargetReady,
     /// It has none any more.
@@ -142,7 +150,14 @@ impl Kind {
     /// How grave it is, in the words of logs.
     pub fn level(self) -> &'static str {
         match self {
-            Kind::Ended | Kind::Refused | Kind::RefusedBy | Kind::RankRefused => "error",
+            Kind::Ended
+            | Kind::Refused
+            | Kind::RefusedBy
+            | Kind::RankRefused
+            | Kind::DefinitionRefused
+            | Kind::BindRefused
+            | Kind::TooManyDvipas
+            | Kind::AppFailed => "error",
             Kind::Paused
             | Kind::Cut
             | Kind::Silent
@@ -192,6 +207,11 @@ impl From<vipa::Event> for Told {
             E::RankRefused { dvipa: address, refused, .. } => {
                 Told { stack: Some(refused.clone()), ..dvipa(Kind::RankRefused, *address) }
             }
+            E::DefinitionRefused { dvipa: address, refused, .. } => {
+                Told { stack: Some(refused.clone()), ..dvipa(Kind::DefinitionRefused, *address) }
+            }
+            E::BindRefused { dvipa: address, .. } => dvipa(Kind::BindRefused, *address),
+            E::TooManyDvipas { dvipa: address, .. } => dvipa(Kind::TooManyDvipas, *address),
             E::TargetReady { server, stack: name } => {
                 Told { port: Some(server.port()), stack: Some(name.clone()), ..dvipa(Kind::TargetReady, server.ip()) }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vipa::{ServerLoad, Workload};
+use vipa::Workload;
 
 use super::{View, WorkloadManager};
 
@@ -29,18 +29,35 @@ impl WorkloadManager for Measured {
         self.before = Some((view.elapsed, used));
         // One that is busy all the time still gets a little: it is slow, not dead.
         let system = (u64::from(Workload::MOST) * (100 - self.busy.min(100)) / 100).max(1) as u8;
-        let server = |server: &super::ServerView| {
+        let mut workload = Workload { system: Some([system; 3]), ..Workload::default() };
+        for server in &view.servers {
             let weight = (u64::from(system) * u64::from(server.efficiency()) / 100).max(1) as u8;
-            (server.port, ServerLoad { weight: Some(weight), ..ServerLoad::default() })
-        };
-        Workload { system: Some([system; 3]), servers: view.servers.iter().map(server).collect() }
+            // Weights are told by port, as z/OS counts one server of a port on an image: of several, at addresses of
+            // their own, the one that copes worst speaks for all.
+            let told = workload.servers.entry(server.port).or_default();
+            told.weight = Some(told.weight.map_or(weight, |other| other.min(weight)));
+        }
+        workload
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use vipa::ServerLoad;
+
     use super::super::ServerView;
     use super::*;
+
+    /// Two servers of one port have one weight, in whatever order they are: that of the one that copes worse.
+    #[test]
+    fn servers_of_one_port_share_a_weight() {
+        let server = |queue| ServerView { port: 60, queue, backlog: 128 };
+        for servers in [vec![server(64), server(0)], vec![server(0), server(64)]] {
+            let view = View { used: Some(Duration::ZERO), servers, ..View::default() };
+            let workload = Measured::default().weigh(&view);
+            assert_eq!(workload.servers[&60], ServerLoad { weight: Some(32), ..ServerLoad::default() });
+        }
+    }
 
     /// The busier, the less; and a server whose queue is full gets less than its system.
     #[test]

@@ -145,6 +145,34 @@ fn shares_survive_new_weights() {
     }
 }
 
+/// I21: a target that was out of reach for a while, or is new, gets its share from then on and no more, whether or not
+/// it is weighed anew; however much the others have got meanwhile.
+#[test]
+fn what_was_missed_is_not_made_up_for() {
+    let even = |port: &mut Port, case: &str| {
+        let counts = spread(port, 30, Policy::Share, LIST, |_| weighing(1));
+        assert!(counts.iter().all(|count| count.abs_diff(10) <= 1), "{case}: {counts:?}");
+    };
+    let without_b = |port: &mut Port, count: u32| {
+        for _ in 0..count {
+            assert_ne!(port.choose(Policy::Share, LIST, None, |_| weighing(1), |stack| stack != B), Some(B));
+        }
+    };
+    let mut port = port(&[A, B, C]);
+    // The smallest strength has the longest turns.
+    [A, B, C].into_iter().for_each(|stack| vitals(&mut port, stack, 1));
+    even(&mut port, "at first");
+    without_b(&mut port, 1000);
+    even(&mut port, "back in reach");
+    without_b(&mut port, 140_000);
+    port.reweigh();
+    even(&mut port, "and weighed anew");
+    ready(&mut port, B, 0);
+    without_b(&mut port, 1000);
+    ready(&mut port, B, 1);
+    even(&mut port, "it listens again");
+}
+
 /// I21: WEIGHTEDACTIVE keeps active connections in proportion to the weights, whatever ends.
 #[test]
 fn weights_are_kept() {

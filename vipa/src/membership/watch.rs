@@ -53,9 +53,7 @@ impl Vipa {
         silent.into_iter().for_each(|stack| self.silent(stack));
         given_up.into_iter().for_each(|stack| self.give_up(stack));
         if !self.discovered && now >= self.started + timing.discovery {
-            self.discovered = true;
-            self.reconsider();
-            self.event(Event::InGroup { restored: self.rejoined });
+            self.found_others();
         }
     }
 

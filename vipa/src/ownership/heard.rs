@@ -12,6 +12,9 @@ use crate::wire::message::Message;
 impl Vipa {
     /// A claim was heard, from its owner or from another stack that knows of it.
     pub(crate) fn hear_claim(&mut self, from: StackId, id: DvipaId, claim: Claim) {
+        if !self.is_plausible(id, claim.epoch) {
+            return self.counters.malformed += 1;
+        }
         let own = self.is_mine(&claim);
         let dvipa = self.dvipa(id);
         let order = claim.order().cmp(&dvipa.claim.as_ref().map_or((Epoch::NONE, 0), Claim::order));
@@ -26,6 +29,15 @@ impl Vipa {
             core::cmp::Ordering::Equal => {}
             core::cmp::Ordering::Greater => self.follow(id, claim),
         }
+    }
+
+    /// Whether an epoch is one that a stack in its right mind can have: rounds begin with numbers of lives, and
+    /// grow by one. One wrong number must not be the last: nobody could claim after that.
+    fn is_plausible(&self, id: DvipaId, epoch: Epoch) -> bool {
+        /// Of milliseconds, as lives are numbered, 34 years; and no more than a 16-millionth of all rounds.
+        const LEAP: u64 = 1 << 40;
+        let known = self.dvipa(id).claim.as_ref().map_or(0, |claim| claim.epoch.round);
+        epoch.round <= known.max(self.config.incarnation).saturating_add(LEAP)
     }
 
     /// D7: a stack of an earlier version may have told of the claim first, and of its list only what it understands;
@@ -175,7 +187,9 @@ impl Vipa {
             }
         }
         // R3: whoever decides now may have decided otherwise about SYNs that are under way.
-        self.remove_where(|flow, entry| flow.dvipa == id && entry.is_half_open());
+        if self.dvipa(id).half_open() > 0 {
+            self.remove_where(|flow, entry| flow.dvipa == id && entry.is_half_open());
+        }
         let owner = owner.map(|owner| self.label_of(owner));
         let dvipa = self.dvipa_mut(id);
         dvipa.standing = Standing::Former { until };
@@ -187,5 +201,42 @@ impl Vipa {
         self.event(Event::SteppedDown { dvipa: address, owner, surrendered });
         self.update_home(id);
         self.reexamine(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stack::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::definitions::{Define, Moveable};
+
+    /// R11, R18: a claim with a round that no count comes to is none; after the highest that counts the DVIPA still
+    /// moves.
+    #[test]
+    fn no_round_is_the_last() {
+        let address = [203, 0, 113, 1].into();
+        let mut config = Config::new("MVS1", [192, 0, 2, 1].into(), 7);
+        config.peers = vec![[192, 0, 2, 2].into()];
+        config.linked = true;
+        config.definitions.defines.push(Define { address, prefix: 24, moveable: Moveable::Immediate });
+        let mut vipa = Vipa::new(config, 1, Instant::ZERO);
+        vipa.handle_timeout(Instant::from_millis(300));
+        let (id, peer) = (vipa.by_address[&address], StackId(1));
+        let own = vipa.dvipa(id).claim.clone().unwrap();
+        assert!(vipa.is_mine(&own));
+        let claim = |round| Claim { epoch: Epoch { round, rank: 9 }, owner: [192, 0, 2, 2].into(), ..own.clone() };
+        let highest = own.epoch.round + (1 << 40);
+        for round in [u64::MAX, u64::MAX - 1, highest + 1] {
+            vipa.hear_claim(peer, id, claim(round));
+            assert_eq!(vipa.dvipa(id).claim.as_ref(), Some(&own));
+        }
+        assert_eq!(vipa.counters.malformed, 3);
+        // Its owner is not there: this stack claims anew.
+        vipa.hear_claim(peer, id, claim(highest));
+        let after = vipa.dvipa(id).claim.clone().unwrap();
+        assert!(vipa.is_mine(&after));
+        assert_eq!(after.epoch.round, highest + 1);
     }
 }

@@ -5,6 +5,7 @@
 mod chaos;
 mod figures;
 mod fixture;
+mod group;
 mod harness;
 mod methods;
 mod moves;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use vipa::status::{VipaOrigin, VipaStatus};
-use vipa::{Conflict, Creation, Definitions, Event, Outcome, Range};
+use vipa::{Conflict, Creation, Definitions, Event, Outcome, Range, Refusal, Targets};
 
 use crate::fixture::*;
 use crate::harness::{Answer, Cluster, Ends, client, ip};
@@ -188,6 +188,8 @@ fn the_conflict_matrix_holds() {
     let range = Range { address: dva1(), prefix: 24, disruptive: false };
     let fifth = image(5, true, Definitions { ranges: vec![range], ..Definitions::default() }, vec![]);
     let mut images: Vec<_> = cluster.images.drain(..).collect();
+    // A target may bind it: see below.
+    images[MVS1].definitions.distributes[0].targets = Targets::List((1..=4).map(xcf).collect());
     images.push(fifth);
     let mut cluster = Cluster::new(images, 12);
     cluster.start_all();
@@ -212,6 +214,128 @@ fn a_bind_before_the_group_is_joined_is_kept() {
     assert!(cluster.events.iter().any(|(index, event)| {
         *index == MVS2 && matches!(event, Event::TakingBack { dvipa, .. } if *dvipa == moving())
     }));
+}
+
+/// D4: who binds while it is still looking for the others comes second, whatever its XCF address: it takes the
+/// DVIPA, or leaves it where it is if the range is DISRUPTIVE or an ioctl made it, and says so.
+#[test]
+fn a_bind_before_the_group_is_joined_comes_second() {
+    for (first, second) in [(MVS1, MVS2), (MVS2, MVS1)] {
+        for (how, disruptive) in [(Creation::Bind, false), (Creation::Bind, true), (Creation::Ioctl, false)] {
+            let case = format!("{first} then {second}, {how:?}, disruptive: {disruptive}");
+            let mut cluster = ranges(disruptive);
+            cluster.order(first, |vipa, now| vipa.create(now, moving(), how)).unwrap();
+            cluster.listen(first, Some(moving()), 80);
+            cluster.run(50);
+            cluster.connect(to_moving(1), 7).unwrap();
+            cluster.kill(second);
+            cluster.start(second);
+            bind(&mut cluster, second).unwrap();
+            cluster.run(5000);
+            let moves = how == Creation::Bind && !disruptive;
+            let owner = if moves { second } else { first };
+            assert_eq!(cluster.owners(moving()), [owner], "{case}");
+            assert_eq!(cluster.answer(to_moving(1), 50), Answer::Served(first), "{case}");
+            assert_eq!(cluster.connect(to_moving(2), 7), Some(owner), "{case}");
+            let name = cluster.images[first].name;
+            let why = format!("an application of {name} has it");
+            let refused = Event::BindRefused { dvipa: moving(), why };
+            assert_eq!(cluster.events.contains(&(second, refused)), !moves, "{case}");
+            assert_eq!(cluster.node(second).home.contains_key(&moving()), moves, "{case}");
+        }
+    }
+}
+
+/// R12: both sides of a partition make a DVIPA of a DISRUPTIVE range: one keeps it, and the other one's connections
+/// go on.
+#[test]
+fn a_disruptive_dvipa_made_twice_has_one_owner() {
+    let mut cluster = ranges(true);
+    for other in [MVS2, MVS3, MVS4] {
+        cluster.cut(MVS1, other, true);
+    }
+    cluster.run(2000);
+    for (index, port) in [(MVS1, 1), (MVS2, 2)] {
+        bind(&mut cluster, index).unwrap();
+        assert_eq!(cluster.connect(to_moving(port), 7), Some(index));
+    }
+    cluster.cuts.clear();
+    cluster.run(5000);
+    let owner = cluster.owners(moving())[0];
+    assert_eq!(cluster.owners(moving()).len(), 1);
+    let refused: Vec<usize> = cluster
+        .events
+        .iter()
+        .filter_map(|(index, event)| matches!(event, Event::BindRefused { .. }).then_some(*index))
+        .collect();
+    assert_eq!(refused, [if owner == MVS1 { MVS2 } else { MVS1 }]);
+    for (index, port) in [(MVS1, 1), (MVS2, 2)] {
+        assert_eq!(cluster.answer(to_moving(port), 50), Answer::Served(index));
+    }
+    assert_eq!(cluster.connect(to_moving(3), 7), Some(owner));
+}
+
+/// F6.124-130: a target binds a DVIPA that is distributed to it: it is its server, though a VIPARANGE of its own
+/// has the address too; with a link and without one, while the group is still looked for and afterwards.
+#[test]
+fn a_target_binds_what_its_range_covers() {
+    let range = Range { address: dva1(), prefix: 24, disruptive: false };
+    let mut images = figure4_images();
+    for target in [MVS2, MVS4] {
+        images[target].definitions.ranges.push(range);
+        images[target].listeners.clear();
+    }
+    images[MVS4].linked = true;
+    let mut cluster = Cluster::new(images, 13);
+    (0..5).for_each(|index| cluster.start(index));
+    let bind = |cluster: &mut Cluster, index, how| cluster.order(index, |vipa, now| vipa.create(now, dva1(), how));
+    for target in [MVS2, MVS4] {
+        assert!(bind(&mut cluster, target, Creation::Bind).is_ok());
+        cluster.listen(target, Some(dva1()), 60);
+    }
+    cluster.run(1000);
+    assert_eq!(cluster.dvipa(MVS1, dva1()).targets, [xcf(1), xcf(2), xcf(4)]);
+    assert_eq!(cluster.owners(dva1()), [MVS1]);
+    for target in [MVS2, MVS4] {
+        assert_eq!(cluster.dvipa(target, dva1()).origin, VipaOrigin::Target);
+        cluster.unlisten(target, Some(dva1()), 60);
+        assert_eq!(bind(&mut cluster, target, Creation::Bind), Ok(Outcome::Here));
+        assert!(bind(&mut cluster, target, Creation::Ioctl).is_err(), "an ioctl makes, and it is there");
+    }
+    assert!(!cluster.events.iter().any(|(_, event)| matches!(event, Event::BindRefused { .. })));
+}
+
+/// The conflict matrix, bind before VIPADEFINE or VIPABACKUP: OBEYFILE is refused whole, on the application's stack
+/// and on any other; a profile that says so when its stack starts does not count as long as the application has
+/// the DVIPA.
+#[test]
+fn what_an_application_has_made_is_not_defined() {
+    let mut cluster = ranges(false);
+    bind(&mut cluster, MVS1).unwrap();
+    cluster.connect(to_moving(1), 7).unwrap();
+    let made = || Err(Refusal::Made { dvipa: moving(), stack: "MVS1".into() });
+    let before = cluster.images[MVS2].definitions.clone();
+    let defining = Definitions { defines: vec![define(moving())], ..before.clone() };
+    let backing = Definitions { backups: vec![backup(moving(), 10)], ..before };
+    for index in [MVS1, MVS2] {
+        for definitions in [&defining, &backing] {
+            let result = cluster.order(index, |vipa, now| vipa.redefine(now, definitions.clone()));
+            assert_eq!(result, made());
+        }
+    }
+    cluster.kill(MVS3);
+    cluster.images[MVS3].definitions = defining.clone();
+    cluster.start(MVS3);
+    cluster.run(5000);
+    assert_eq!(cluster.owners(moving()), [MVS1]);
+    assert_eq!(cluster.dvipa(MVS1, moving()).origin, VipaOrigin::RangeBind);
+    let refused = Event::DefinitionRefused { dvipa: moving(), refused: "MVS3".into(), holder: "MVS1".into() };
+    assert!([MVS1, MVS3].into_iter().all(|index| cluster.events.contains(&(index, refused.clone()))));
+    // Once the application is gone it does, without a gap for its connections.
+    cluster.unlisten(MVS1, Some(moving()), 80);
+    cluster.run(1000);
+    assert_eq!(cluster.owners(moving()), [MVS3]);
+    assert_eq!(cluster.answer(to_moving(1), 50), Answer::Served(MVS1));
 }
 
 /// R18, I17: the DVIPA's last socket on its old owner is closed while another stack takes it, and that one

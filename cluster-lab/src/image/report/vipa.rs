@@ -125,7 +125,8 @@ pub(super) fn dynamic(dvipas: &[DvipaStatus], now: Instant) -> Vec<DvipaRow> {
         address: dvipa.address,
         prefix: dvipa.prefix,
         status: status(dvipa.status).into(),
-        rank: Some(dvipa.rank).filter(|rank| *rank > 0),
+        // What an application has made has none.
+        rank: matches!(dvipa.origin, VipaOrigin::Define | VipaOrigin::Backup).then_some(dvipa.rank),
         origin: origin(dvipa.origin).into(),
         distribution: match dvipa.distribution {
             DistStatus::Neither => "",

@@ -197,7 +197,15 @@ fn vipadyn_tells_when_a_dvipa_was_activated() {
         epoch: (1, 255),
         advertised: true,
     };
-    let report = Report::Vipadyn { dvipas: vec![row] };
+    let made = DvipaRow {
+        address: "201.2.10.12".parse().unwrap(),
+        rank: None,
+        origin: "VIPARANGE BIND".into(),
+        distribution: String::new(),
+        activated: None,
+        ..row.clone()
+    };
+    let report = Report::Vipadyn { dvipas: vec![row, made] };
     let text = report.to_string();
     assert_eq!(
         lines(&text),
@@ -206,6 +214,8 @@ fn vipadyn_tells_when_a_dvipa_was_activated() {
             "  IpAddr/PrefixLen: 201.2.10.11/28",
             "    Status: Active     Origin: VIPADEFINE       DistStat: Dist/Dest  Rank: 255",
             "    ActTime: 07/30/2012 20:05:42",
+            "  IpAddr/PrefixLen: 201.2.10.12/28",
+            "    Status: Active     Origin: VIPARANGE BIND",
         ]
     );
     assert_eq!(report.text(Some(Variant::Viparoute)).to_string(), "VIPA Route:\n");

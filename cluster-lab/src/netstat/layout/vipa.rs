@@ -100,9 +100,14 @@ fn defines<'a>(f: &mut Formatter<'_>, rows: impl Iterator<Item = &'a DefineRow>)
 pub(super) fn dynamic(f: &mut Formatter<'_>, dvipas: &[DvipaRow]) -> Result {
     writeln!(f, "Dynamic VIPA:")?;
     for row in dvipas {
-        let rank = row.rank.map_or(String::new(), |rank| format!("  Rank: {rank:03}"));
+        // What is not distributed has no such status, and what is no definition has no rank.
+        let distribution = Some(&row.distribution).filter(|status| !status.is_empty());
+        let distribution = distribution.map(|status| format!("DistStat: {status}"));
+        let rank = row.rank.map(|rank| format!("Rank: {rank:03}"));
+        let rest = [distribution, rank].into_iter().flatten().collect::<Vec<_>>().join("  ");
+        let line = format!("Status: {:<10} Origin: {:<16} {rest}", row.status, row.origin);
         writeln!(f, "  IpAddr/PrefixLen: {}/{}", row.address, row.prefix)?;
-        writeln!(f, "    Status: {:<10} Origin: {:<16} DistStat: {}{rank}", row.status, row.origin, row.distribution)?;
+        writeln!(f, "    {}", line.trim_end())?;
         if let Some(activated) = row.activated {
             writeln!(f, "    ActTime: {}", activated.strftime("%m/%d/%Y %H:%M:%S"))?;
         }

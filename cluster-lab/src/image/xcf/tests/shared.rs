@@ -127,3 +127,16 @@ async fn strangers_get_no_memory() {
         assert!(!matches!(got, Ok(1..)), "a stranger was answered");
     }
 }
+
+/// Strangers that say nothing are not waited for by anybody who does.
+#[tokio::test]
+async fn idle_strangers_keep_nobody_waiting() {
+    let endpoints = endpoints();
+    let (mut a, mut b) = (link(ONE, 1, &key(1), &endpoints), link(TWO, 1, &key(1), &endpoints));
+    contact(&mut a, &mut b).await;
+    let address = UnixAddr::from_abstract_name(format!("cluster-lab xcf {}", endpoints[&TWO])).unwrap();
+    let _strangers: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect_addr(&address).unwrap()).collect();
+    // Whoever is refused is not asked again here: then this would last for ever.
+    tokio::time::timeout(Duration::from_secs(10), share(&mut a, &mut b)).await.expect("idle strangers are waited for");
+    pass(&mut a, &mut b, b"undisturbed").await;
+}
