@@ -42,6 +42,7 @@ pub mod metrics;
 pub mod netstat;
 pub mod network;
 mod output;
+mod places;
 pub mod probe;
 pub mod profile;
 mod progress;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::places::ACCEPT_PAUSE;
+
 pub use http::http;
 pub use proxy::relay;
 pub use simple::{chargen, discard, echo, echo_datagrams};
@@ -52,9 +54,14 @@ impl Listener for tokio::net::TcpListener {
     type Stream = tokio::net::TcpStream;
 
     async fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr, SocketAddr)> {
-        let (stream, peer) = tokio::net::TcpListener::accept(self).await?;
-        let local = stream.local_addr()?;
-        Ok((stream, peer, local))
+        loop {
+            // Who is gone already has no address of ours any more.
+            let taken = tokio::net::TcpListener::accept(self).await;
+            match taken.and_then(|(stream, peer)| stream.local_addr().map(|local| (stream, peer, local))) {
+                Ok(taken) => return Ok(taken),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
     }
 }
 

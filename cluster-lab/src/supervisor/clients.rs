@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{Input, watching};
 use crate::control::{self, Reply, Request};
+use crate::places::ACCEPT_PAUSE;
 
 /// Clients that are served at a time; others wait.
 const CLIENTS: usize = 256;
@@ -20,8 +21,6 @@ const CLIENTS: usize = 256;
 const DIALS: usize = 256;
 /// A server that does not answer for so long does not.
 const DIAL_WAIT: Duration = Duration::from_secs(5);
-/// Between two tries to take a client who could not be taken.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes clients until the lab ends.
 pub(super) async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender<Input>) {
@@ -35,7 +34,6 @@ pub(super) async fn accept(listener: UnixListener, inputs: mpsc::UnboundedSender
                 // Who goes in the middle of something is missed by nobody.
                 tokio::spawn(async move { drop(client(stream, inputs, place, &dials).await) });
             }
-            // Descriptors are short, perhaps: who waits is served when some are free again.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }

@@ -26,13 +26,20 @@ struct Message<'a> {
     /// The lab now.
     picture: &'a Picture,
     /// What has happened since the message before.
-    events: Vec<&'a Event>,
+    events: Vec<Line<'a>>,
     /// Who owned what when; only when it has changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeline: Option<Timeline<'a>>,
     /// The image that serves the page; none for the lab's own server.
     #[serde(skip_serializing_if = "Option::is_none")]
     served_by: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    level: &'static str,
 }
 
 #[derive(Serialize)]
@@ -97,7 +104,8 @@ async fn tell(mut feed: Feed, image: Option<String>, messages: mpsc::Sender<Byte
 
 fn encode(model: &Model, told: u64, changed: bool, served_by: Option<&str>) -> Bytes {
     let picture = model.picture();
-    let mut events: Vec<&Event> = model.events_after(told).collect();
+    let line = |event| Line { event, level: event.told.kind.level() };
+    let mut events: Vec<Line<'_>> = model.events_after(told).map(line).collect();
     events.drain(..events.len().saturating_sub(PAST));
     let timeline = changed.then(|| Timeline {
         tenures: &picture.tenures[picture.tenures.len().saturating_sub(TENURES)..],

@@ -16,7 +16,6 @@ mod act;
 mod feed;
 mod guard;
 mod pages;
-mod places;
 
 use std::convert::Infallible;
 use std::io;
@@ -39,11 +38,11 @@ use tokio_io_timeout::TimeoutStream;
 use crate::apps::Listener;
 use crate::control::{self, Answer, Question, Reply};
 use crate::netstat::ReportKind;
+use crate::places::Places;
 use clap::ValueEnum;
 
 pub use act::Act;
 pub use guard::Token;
-use places::Places;
 
 /// Connections that are served at a time.
 const CONNECTIONS: usize = 64;
@@ -51,7 +50,7 @@ const CONNECTIONS: usize = 64;
 const WATCHERS: usize = 16;
 /// How long a client may take to send its request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// A client that takes nothing of its answer for so long is gone.
+/// A client that takes nothing of its answer for so long is gone: each connection ends.
 const STALLED: Duration = Duration::from_secs(5);
 /// Connections of a VCRT that a page gets; a longer one is for `cluster-lab netstat`.
 const ROUTES: usize = 1000;

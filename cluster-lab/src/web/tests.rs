@@ -212,7 +212,8 @@ async fn the_feed_tells_the_picture_and_the_story() {
     let message = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let message: Value = serde_json::from_str(message).unwrap();
     assert_eq!(message["picture"]["images"][0]["name"], "<img src=x>");
-    assert_eq!((&message["events"][0]["text"], &message["events"][0]["kind"]), (&"hello".into(), &"note".into()));
+    let event = ["text", "kind", "level"].map(|key| &message["events"][0][key]);
+    assert_eq!(event, ["hello", "note", "info"]);
     assert!(message["timeline"]["tenures"].is_array());
 }
 

@@ -49,7 +49,7 @@ function draw(server) {
 }
 
 /** One line of the story. */
-const line = event => el('li', { 'data-kind': event.kind, 'data-image': event.image, title: event.text },
+const line = event => el('li', { 'data-kind': event.kind, 'data-level': event.level, 'data-image': event.image, title: event.text },
   el('time', {}, clock(event.at)), el('b', {}, event.image ?? 'lab'), el('span'));
 
 /** An event for people: DVIPAs by their names, and no epochs. */

@@ -4,7 +4,6 @@
 //! Both sides send one note, sealed as datagrams of XCF are: each knows that the other has the cluster's
 //! key, which stack it is, and in which life. The connection then stays: its end is the end of the ring.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +16,9 @@ use rustix::net::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 
 use super::super::seal::{HEADER, TAG};
+use crate::places::{ACCEPT_PAUSE, Places};
 
 /// What a note says.
 pub(super) const CONTENT: &[u8; 8] = b"XCF ring";
@@ -44,8 +43,7 @@ pub(super) enum News {
 
 pub(super) type Newsroom = mpsc::UnboundedSender<News>;
 
-/// Strangers whose note is waited for at once. Of more, the one that has said nothing for longest goes: whoever has
-/// something to say does so at once.
+/// Strangers whose note is waited for at once.
 const AT_ONCE: usize = 16;
 
 /// The name of the socket of the image that has this endpoint: an abstract one, which is no file and ends
@@ -61,24 +59,21 @@ pub(super) fn open(endpoint: SocketAddr) -> io::Result<UnixListener> {
 
 /// Takes in who asks.
 pub(super) async fn receive(listener: UnixListener, news: Newsroom) {
-    let mut reading = JoinSet::new();
-    let mut order: VecDeque<AbortHandle> = VecDeque::new();
-    while let Ok((mut stream, _)) = listener.accept().await {
-        while reading.try_join_next().is_some() {}
-        order.retain(|one| !one.is_finished());
-        if order.len() >= AT_ONCE
-            && let Some(oldest) = order.pop_front()
-        {
-            oldest.abort();
-        }
+    let mut places = Places::new(AT_ONCE);
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let news = news.clone();
-        order.push_back(reading.spawn(async move {
+        let read = places.give(|_| async move {
             let mut note = [0; size_of::<Note>()];
             if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, stream.read_exact(&mut note)).await {
                 // The link may be gone.
                 let _ = news.send(News::Asked { note, stream });
             }
-        }));
+        });
+        read.await;
     }
 }
 

@@ -1,17 +1,22 @@
 //! Room for connections: bounded, and nobody has a place for doing nothing.
 //!
 //! Of those that have not asked for anything yet, the oldest goes when another comes: whoever connects asks at once.
-//! Those that have asked end by themselves: each answer does, and one that nobody reads is broken off.
+//! Those that have asked are to end by themselves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
 
+/// Between two tries to take somebody who could not be taken. Descriptors are short, perhaps: who waits is served when
+/// some are free again.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Whether a connection has asked for something.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
+pub(crate) struct Asked(Arc<AtomicBool>);
 
 impl Asked {
     pub fn set(&self) {
@@ -25,7 +30,7 @@ impl Asked {
 
 /// Those who have a place, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     most: usize,
     tasks: JoinSet<()>,
     order: VecDeque<(Asked, AbortHandle)>,
