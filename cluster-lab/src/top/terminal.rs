@@ -1,6 +1,7 @@
 //! The terminal, given back as it was: at the end, on an error, on a panic.
 
 use std::io::{self, Stdout, stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 
 use crossterm::cursor::Show;
@@ -9,9 +10,10 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 
-/// A screen of its own, without echo.
+/// A screen of its own, without echo. ratatui's own destructor is not for it: what goes wrong there goes to standard
+/// error, and a panic follows if the terminal that this was is gone.
 #[derive(Debug)]
-pub(super) struct Terminal(ratatui::Terminal<CrosstermBackend<Stdout>>);
+pub(super) struct Terminal(ManuallyDrop<ratatui::Terminal<CrosstermBackend<Stdout>>>);
 
 impl Terminal {
     pub fn enter() -> io::Result<Terminal> {
@@ -24,7 +26,7 @@ impl Terminal {
         enable_raw_mode()?;
         let entered = execute!(stdout(), EnterAlternateScreen)
             .and_then(|()| ratatui::Terminal::new(CrosstermBackend::new(stdout())));
-        entered.map(Terminal).inspect_err(|_| leave())
+        entered.map(|terminal| Terminal(ManuallyDrop::new(terminal))).inspect_err(|_| leave())
     }
 
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
