@@ -128,3 +128,28 @@ fn it_ends_with_its_lab() {
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && why.contains("needs a terminal"), "{why}");
 }
+
+/// A terminal that goes away takes it along in order: there is nobody to say anything to.
+#[test]
+fn it_ends_with_its_terminal() {
+    let lab = Lab::up("pair");
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = folder.path().join("code");
+    let top = lab.command("top");
+    let words = [top.get_program()].into_iter().chain(top.get_args()).map(|word| word.to_str().expect("UTF-8"));
+    // The shell outlives its terminal, and tells how top ended.
+    let line = format!("trap '' HUP; {}; echo $? > {}", words.collect::<Vec<_>>().join(" "), code.display());
+    let mut script = Command::new("script");
+    script.args(["-q", "-c", &line, "/dev/null"]);
+    script.envs(top.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal = Terminal::run(&script, 80, 24);
+    terminal.until("images", |terminal| shows(terminal, "MVS2", "running"));
+    // Whoever has the other end of the terminal is killed.
+    drop(terminal);
+    let began = Instant::now();
+    while std::fs::read_to_string(&code).unwrap_or_default().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(std::fs::read_to_string(&code).expect("written"), "0\n");
+}

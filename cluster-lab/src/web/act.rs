@@ -1,12 +1,9 @@
 //! What a page's buttons do.
 
-use std::time::Duration;
-
 use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use super::{Answered, Site, text};
 use crate::control::{self, Answer, Reply};
@@ -14,8 +11,6 @@ use crate::verb::Verb;
 
 /// Longest request.
 const LONGEST: usize = 4096;
-/// How long it may take to come.
-const BODY_WAIT: Duration = Duration::from_secs(5);
 
 /// A button: what it does, and to which image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +24,8 @@ pub struct Act {
 
 /// Does it; the answer follows when it is done.
 pub(super) async fn act(site: &Site, body: Incoming) -> Answered {
-    let body = match timeout(BODY_WAIT, Limited::new(body, LONGEST).collect()).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long, or was cut off\n"),
-        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the request did not come to its end\n"),
+    let Ok(body) = Limited::new(body, LONGEST).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long, or was cut off\n");
     };
     let Act { act, image } = match serde_json::from_slice(&body.to_bytes()) {
         Ok(act) => act,

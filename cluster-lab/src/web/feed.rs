@@ -10,8 +10,10 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 
-use super::{Answered, Site, text};
+use super::{ANSWER_WAIT, Answered, Site, text};
+use crate::places::Place;
 use crate::watch::{Event, Feed, Model, Picture, TakeoverPicture, Tenure, Update};
 
 /// Events that a page gets at its beginning.
@@ -49,14 +51,20 @@ struct Timeline<'a> {
 }
 
 /// Tells the page everything until either side goes. `permit` counts it among those who watch.
-pub(super) async fn feed(site: &Site, permit: OwnedSemaphorePermit) -> Answered {
+pub(super) async fn feed(site: &Site, permit: OwnedSemaphorePermit, place: Place) -> Answered {
     let feed = match Feed::open(&site.supervisor).await {
         Ok(feed) => feed,
         Err(_) => return text(StatusCode::BAD_GATEWAY, "the lab has ended\n"),
     };
     // One message waits: a page that reads slowly gets fewer, and each is the latest.
     let (messages, receiver) = mpsc::channel(1);
-    tokio::spawn(tell(feed, site.image.clone(), messages, permit));
+    place.lasts();
+    let told = tell(feed, site.image.clone(), messages);
+    tokio::spawn(async move {
+        told.await;
+        place.ends_within(ANSWER_WAIT);
+        drop(permit);
+    });
     let frames = stream::unfold(receiver, async |mut receiver| {
         let message: Bytes = receiver.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(message)), receiver))
@@ -66,7 +74,7 @@ pub(super) async fn feed(site: &Site, permit: OwnedSemaphorePermit) -> Answered 
     response
 }
 
-async fn tell(mut feed: Feed, image: Option<String>, messages: mpsc::Sender<Bytes>, _permit: OwnedSemaphorePermit) {
+async fn tell(mut feed: Feed, image: Option<String>, messages: mpsc::Sender<Bytes>) {
     // Read by a task of its own, as an update must not be left half read.
     let (updates_in, mut updates) = mpsc::channel(64);
     let reader = tokio::spawn(async move {
@@ -95,7 +103,8 @@ async fn tell(mut feed: Feed, image: Option<String>, messages: mpsc::Sender<Byte
         }
         let message = encode(&model, told, changed, image.as_deref());
         told = model.events().next_back().map_or(told, |event| event.number);
-        if messages.send(message).await.is_err() {
+        // A page that takes its messages too slowly watches no more.
+        if !matches!(timeout(ANSWER_WAIT, messages.send(message)).await, Ok(Ok(()))) {
             break;
         }
     }

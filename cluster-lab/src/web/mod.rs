@@ -33,12 +33,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
-use tokio_io_timeout::TimeoutStream;
 
 use crate::apps::Listener;
 use crate::control::{self, Answer, Question, Reply};
 use crate::netstat::ReportKind;
-use crate::places::Places;
+use crate::places::{Place, Places};
 use clap::ValueEnum;
 
 pub use act::Act;
@@ -50,8 +49,8 @@ const CONNECTIONS: usize = 64;
 const WATCHERS: usize = 16;
 /// How long a client may take to send its request's head.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// A client that takes nothing of its answer for so long is gone: each connection ends.
-const STALLED: Duration = Duration::from_secs(5);
+/// How long a client may take from there to the end of its answer, or for a message of the feed.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Connections of a VCRT that a page gets; a longer one is for `cluster-lab netstat`.
 const ROUTES: usize = 1000;
 
@@ -80,14 +79,12 @@ pub async fn serve<L: Listener>(mut listener: L, site: Site) -> io::Result<()> {
     let (mut places, watchers) = (Places::new(CONNECTIONS), Arc::new(Semaphore::new(WATCHERS)));
     loop {
         let (stream, ..) = listener.accept().await?;
-        let mut stream = Box::pin(TimeoutStream::new(stream));
-        stream.as_mut().set_write_timeout_pinned(Some(STALLED));
         let (site, watchers) = (site.clone(), watchers.clone());
-        let served = places.give(|asked| async move {
+        let served = places.give(|place| async move {
             let service = service_fn(move |request| {
-                asked.set();
-                let (site, watchers) = (site.clone(), watchers.clone());
-                async move { Ok::<_, Infallible>(pages::secured(answer(&site, &watchers, request).await)) }
+                place.ends_within(ANSWER_WAIT);
+                let (site, watchers, place) = (site.clone(), watchers.clone(), place.clone());
+                async move { Ok::<_, Infallible>(pages::secured(answer(&site, &watchers, place, request).await)) }
             });
             let mut builder = http1::Builder::new();
             // A connection is for one request: nobody keeps a place without asking for something.
@@ -100,7 +97,7 @@ pub async fn serve<L: Listener>(mut listener: L, site: Site) -> io::Result<()> {
     }
 }
 
-async fn answer(site: &Site, watchers: &Arc<Semaphore>, request: Request<Incoming>) -> Answered {
+async fn answer(site: &Site, watchers: &Arc<Semaphore>, place: Place, request: Request<Incoming>) -> Answered {
     if let Err(refusal) = guard::same_site(request.headers()) {
         return refusal.into();
     }
@@ -125,7 +122,7 @@ async fn answer(site: &Site, watchers: &Arc<Semaphore>, request: Request<Incomin
     }
     match path.as_str() {
         "/feed" => match watchers.clone().try_acquire_owned() {
-            Ok(permit) => feed::feed(site, permit).await,
+            Ok(permit) => feed::feed(site, permit, place).await,
             Err(_) => {
                 let mut full = text(StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n");
                 full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));

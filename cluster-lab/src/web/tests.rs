@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::control::Request as ToLab;
-use crate::watch::{Beginning, ImageLayout, Told, Update};
+use crate::watch::{Beginning, Event, ImageLayout, Told, Update};
 
 /// A server before a lab that answers `Done` to all, and what the lab was asked.
 struct Served {
@@ -21,8 +21,15 @@ struct Served {
     _folder: tempfile::TempDir,
 }
 
-impl Served {
-    async fn start(open: bool) -> Served {
+/// The lab, before which nothing is served.
+struct Script {
+    site: Site,
+    asked: mpsc::UnboundedReceiver<ToLab>,
+    folder: tempfile::TempDir,
+}
+
+impl Script {
+    fn start(open: bool) -> Script {
         let folder = tempfile::tempdir().unwrap();
         let supervisor = folder.path().join("lab");
         let lab = UnixListener::bind(&supervisor).unwrap();
@@ -36,17 +43,35 @@ impl Served {
                         let watches = matches!(request, ToLab::Watch);
                         asked.send(request).unwrap();
                         if watches {
-                            control::write(stream.get_mut(), &Update::Begin(Box::new(beginning()))).await.unwrap();
-                        } else {
-                            control::write(stream.get_mut(), &Reply::Done).await.unwrap();
+                            // Who watches goes at any time.
+                            let _ = watched(stream.get_mut()).await;
+                            return;
                         }
+                        control::write(stream.get_mut(), &Reply::Done).await.unwrap();
                     }
                 });
             }
         });
+        Script { site: Site { supervisor, token: Token::random(), open, image: None }, asked, folder }
+    }
+}
+
+/// The picture, and then one event after another.
+async fn watched(stream: &mut UnixStream) -> io::Result<()> {
+    control::write(stream, &Update::Begin(Box::new(beginning()))).await?;
+    for number in 2.. {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let event = Event { number, at: number, image: None, told: Told::note("hello again") };
+        control::write(stream, &Update::Event(event)).await?;
+    }
+    Ok(())
+}
+
+impl Served {
+    async fn start(open: bool) -> Served {
+        let Script { site, asked, folder } = Script::start(open);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (at, token) = (listener.local_addr().unwrap(), Token::random());
-        let site = Site { supervisor, token: token.clone(), open, image: None };
+        let (at, token) = (listener.local_addr().unwrap(), site.token.clone());
         tokio::spawn(serve(listener, site));
         Served { at, token, asked, _folder: folder }
     }
@@ -90,7 +115,7 @@ fn beginning() -> Beginning {
         subnet: ([198, 51, 100, 0].into(), 24),
         images: vec![image],
         names: Vec::new(),
-        events: vec![crate::watch::Event { number: 1, at: 1, image: None, told: Told::note("hello") }],
+        events: vec![Event { number: 1, at: 1, image: None, told: Told::note("hello") }],
     }
 }
 
@@ -300,28 +325,49 @@ impl Listener for Pipes {
     }
 }
 
+/// Asks for something through a new pipe; the answer's status has come.
+async fn ask(pipes: &mpsc::UnboundedSender<Pipe>, path: &str) -> (DuplexStream, u16) {
+    let (mut own, other) = tokio::io::duplex(256);
+    pipes.send(Pipe(other)).unwrap();
+    own.write_all(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    own.read_exact(&mut status).await.unwrap();
+    (own, std::str::from_utf8(&status[9..]).unwrap().parse().unwrap())
+}
+
 /// Those who do not read what they have asked for lose their places after a while.
 #[tokio::test]
 async fn who_reads_nothing_loses_his_place() {
     let (pipes, listener) = mpsc::unbounded_channel();
-    let site = Site { supervisor: PathBuf::new(), token: Token::random(), open: true, image: None };
-    tokio::spawn(serve(Pipes(listener), site));
-    let ask = async || {
-        let (mut own, other) = tokio::io::duplex(256);
-        pipes.send(Pipe(other)).unwrap();
-        own.write_all(b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
-        own
-    };
+    tokio::spawn(serve(Pipes(listener), Script::start(true).site));
     let mut idle = Vec::new();
     for _ in 0..CONNECTIONS {
-        let mut own = ask().await;
-        // It has been heard, and reads no more.
-        own.read_exact(&mut [0; 12]).await.unwrap();
-        idle.push(own);
+        idle.push(ask(&pipes, "/app.js").await);
     }
-    let mut text = String::new();
-    let mut own = ask().await;
-    let read = tokio::time::timeout(6 * STALLED, own.read_to_string(&mut text));
-    read.await.expect("the places stay taken").unwrap();
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let served = tokio::time::timeout(3 * ANSWER_WAIT, ask(&pipes, "/app.js"));
+    assert_eq!(served.await.expect("the places stay taken").1, 200);
+}
+
+/// Those who take a little of the feed now and then watch no more, and others do.
+#[tokio::test]
+async fn who_reads_too_slowly_watches_no_more() {
+    let (pipes, listener) = mpsc::unbounded_channel();
+    let script = Script::start(true);
+    tokio::spawn(serve(Pipes(listener), script.site.clone()));
+    for _ in 0..WATCHERS {
+        let (mut own, status) = ask(&pipes, "/feed").await;
+        assert_eq!(status, 200);
+        tokio::spawn(async move {
+            while own.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    assert_eq!(ask(&pipes, "/feed").await.1, 503);
+    let watches = async {
+        while ask(&pipes, "/feed").await.1 != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(3 * ANSWER_WAIT, watches).await.expect("the slow ones watch for ever");
 }
