@@ -34,8 +34,9 @@ impl Vipa {
     /// Whether an epoch is one that a stack in its right mind can have: rounds begin with numbers of lives, and
     /// grow by one. One wrong number must not be the last: nobody could claim after that.
     fn is_plausible(&self, id: DvipaId, epoch: Epoch) -> bool {
-        /// Of milliseconds, as lives are numbered, 34 years; and no more than a 16-millionth of all rounds.
-        const LEAP: u64 = 1 << 40;
+        /// Of milliseconds, as lives are numbered, 8,900 years: more than a clock that is set from 1970 leaps. And
+        /// a 65,536th of all rounds.
+        const LEAP: u64 = 1 << 48;
         let known = self.dvipa(id).claim.as_ref().map_or(0, |claim| claim.epoch.round);
         epoch.round <= known.max(self.config.incarnation).saturating_add(LEAP)
     }
@@ -227,7 +228,7 @@ mod tests {
         let own = vipa.dvipa(id).claim.clone().unwrap();
         assert!(vipa.is_mine(&own));
         let claim = |round| Claim { epoch: Epoch { round, rank: 9 }, owner: [192, 0, 2, 2].into(), ..own.clone() };
-        let highest = own.epoch.round + (1 << 40);
+        let highest = own.epoch.round + (1 << 48);
         for round in [u64::MAX, u64::MAX - 1, highest + 1] {
             vipa.hear_claim(peer, id, claim(round));
             assert_eq!(vipa.dvipa(id).claim.as_ref(), Some(&own));
