@@ -56,6 +56,7 @@ mod text_file;
 mod top;
 pub mod vary;
 pub mod verb;
+mod wait;
 pub mod watch;
 pub mod web;
 pub mod workload;
@@ -66,6 +67,11 @@ pub const DEFAULT_NAME: &str = "lab";
 /// What a command line needs to be about the lab called `name`: nothing, or an option with a space before.
 fn name_option(name: &str) -> String {
     if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
+}
+
+/// The process of a child that nobody has waited for yet.
+fn pid_of(child: &tokio::process::Child) -> Option<rustix::process::Pid> {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
 }
 
 /// Has the kernel end this process when its parent ends.

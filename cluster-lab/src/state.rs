@@ -3,13 +3,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::{Deserialize, Serialize};
+
+use crate::wait;
 
 /// Longest path of a lab's folder: with the longest name of a socket in it, that of a capture, it fits the 107 bytes
 /// of unix(7).
@@ -17,8 +18,6 @@ const LONGEST: usize = 70;
 
 /// How long processes of a lab that crashed may take to end by themselves.
 const LEFTOVERS_WAIT: Duration = Duration::from_secs(4);
-/// Between two looks whether they have.
-const LEFTOVERS_LOOK: Duration = Duration::from_millis(5);
 
 /// A process that this lab started, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,10 +253,7 @@ impl StateDir {
     pub fn kill_leftovers(&self) -> Vec<String> {
         let Some(record) = self.read() else { return Vec::new() };
         // They end by themselves, having ended others perhaps.
-        let began = Instant::now();
-        while record.children.iter().any(|child| child.runs()) && began.elapsed() < LEFTOVERS_WAIT {
-            sleep(LEFTOVERS_LOOK);
-        }
+        wait::until(LEFTOVERS_WAIT, || !record.children.iter().any(|child| child.runs()));
         record.children.iter().for_each(|child| child.kill());
         record.devices
     }

@@ -1,11 +1,11 @@
 //! A lab comes up once, however many bring it up, and goes without a trace, however it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 use tests::footprint::{footprint, processes_with};
 use tests::{Lab, cluster_lab, eventually, pid_of, refused, succeed};
 
@@ -29,15 +29,7 @@ fn two_labs_run_side_by_side_and_go_without_a_trace() {
 fn ctrl_c_takes_the_lab_down() {
     let before = footprint();
     let name = format!("test-front-{}", std::process::id());
-    let mut front = cluster_lab()
-        .args(["up", "pair", "--name", &name])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cluster-lab starts");
-    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
-    let hint = lines.by_ref().map_while(Result::ok).find(|line| line.contains("curl"));
-    assert!(hint.is_some(), "up says what to type next");
+    let (mut front, lines) = in_front(&name);
     kill_process(Pid::from_child(&front), Signal::INT).expect("it runs");
     // Keep the pipe drained until the end.
     let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
@@ -73,13 +65,7 @@ fn whoever_is_told_to_end_leaves_nothing() {
 #[test]
 fn of_two_who_bring_a_lab_up_one_does() {
     let name = format!("test-at-once-{}", std::process::id());
-    let up = || {
-        let mut command = cluster_lab();
-        command.args(["up", "pair", "--detach", "--name", &name]).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
-    };
-    let tries: Vec<_> = (0..4).map(|_| up()).collect();
-    let ends: Vec<Output> = tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
+    let ends = brought_up(4, &name);
     let refused = |end: &&Output| String::from_utf8_lossy(&end.stderr).contains("runs already");
     assert_eq!(ends.iter().filter(|end| end.status.success()).count(), 1, "{ends:?}");
     assert_eq!(ends.iter().filter(refused).count(), 3, "{ends:?}");
@@ -92,16 +78,10 @@ fn of_two_who_bring_a_lab_up_one_does() {
 fn of_two_who_bring_a_crashed_lab_up_one_does() {
     let before = footprint();
     let name = format!("test-crashed-{}", std::process::id());
-    let up = || {
-        let mut command = cluster_lab();
-        command.args(["up", "pair", "--detach", "--name", &name]).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
-    };
     for _ in 0..3 {
-        assert!(up().wait_with_output().expect("it ends").status.success());
+        assert!(brought_up(1, &name)[0].status.success());
         kill_process(supervisor(&name), Signal::KILL).expect("it runs");
-        let tries: Vec<_> = (0..4).map(|_| up()).collect();
-        let ends: Vec<Output> = tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect();
+        let ends = brought_up(4, &name);
         assert_eq!(ends.iter().filter(|end| end.status.success()).count(), 1, "{ends:?}");
         succeed(cluster_lab().args(["exec", "--name", &name, "--", "curl", "-sS", "http://203.0.113.1/"]));
         succeed(cluster_lab().args(["down", "--name", &name]));
@@ -115,7 +95,7 @@ fn ctrl_c_ends_a_lab_that_was_to_go_on_in_the_background() {
     let before = footprint();
     let (name, profile) = slow("detach");
     let mut up = cluster_lab();
-    up.args(["up", "--detach", "--name", &name]).arg(&profile).stdin(Stdio::null()).stderr(Stdio::piped());
+    up.args(["up", "--detach", "--name", &name]).arg(profile.path()).stdin(Stdio::null()).stderr(Stdio::piped());
     let child = up.spawn().expect("cluster-lab starts");
     eventually("an image runs", || status(&name).is_some());
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
@@ -123,7 +103,6 @@ fn ctrl_c_ends_a_lab_that_was_to_go_on_in_the_background() {
     let error = String::from_utf8_lossy(&end.stderr);
     assert!(end.status.code() == Some(1) && error.contains("did not get ready: interrupted"), "{end:?}");
     before.is_all_there_is();
-    fs::remove_file(profile).expect("the profile goes");
 }
 
 /// Who kills an image before the lab is ready has a lab with an image less, and no waiting for it.
@@ -131,7 +110,7 @@ fn ctrl_c_ends_a_lab_that_was_to_go_on_in_the_background() {
 fn an_image_may_be_killed_while_the_lab_comes_up() {
     let (name, profile) = slow("early");
     let mut up = cluster_lab();
-    up.args(["up", "--detach", "--name", &name]).arg(&profile).stdin(Stdio::null());
+    up.args(["up", "--detach", "--name", &name]).arg(profile.path()).stdin(Stdio::null());
     let mut child = up.stdout(Stdio::null()).spawn().expect("cluster-lab starts");
     eventually("MVS2 can be killed", || {
         let killed = cluster_lab().args(["kill", "MVS2", "--name", &name]).output().expect("it starts");
@@ -144,18 +123,39 @@ fn an_image_may_be_killed_while_the_lab_comes_up() {
     let states: Vec<_> = images.iter().map(|image| image["state"].as_str().expect("text")).collect();
     assert_eq!(states, ["running", "running", "failed"]);
     succeed(cluster_lab().args(["down", "--name", &name]));
-    fs::remove_file(profile).expect("the profile goes");
+}
+
+/// A lab in front, ready, and what it prints from there.
+fn in_front(name: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut up = cluster_lab();
+    up.args(["up", "pair", "--name", name]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut front = up.spawn().expect("cluster-lab starts");
+    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
+    let hint = lines.by_ref().map_while(Result::ok).find(|line| line.contains("curl"));
+    assert!(hint.is_some(), "up says what to type next");
+    (front, lines)
+}
+
+/// What becomes of so many who bring a lab up at once.
+fn brought_up(times: usize, name: &str) -> Vec<Output> {
+    let up = |_| {
+        let mut command = cluster_lab();
+        command.args(["up", "pair", "--detach", "--name", name]).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("cluster-lab starts")
+    };
+    let tries: Vec<Child> = (0..times).map(up).collect();
+    tries.into_iter().map(|child| child.wait_with_output().expect("it ends")).collect()
 }
 
 /// The name of a lab, and a profile with which it takes its time to get ready.
-fn slow(what: &str) -> (String, PathBuf) {
+fn slow(what: &str) -> (String, NamedTempFile) {
     let name = format!("test-{what}-{}", std::process::id());
     let pair = fs::read_to_string(tests::workspace().join("profiles/pair.ron")).expect("the profile");
-    let file = std::env::temp_dir().join(format!("{name}.ron"));
+    let file = tempfile::Builder::new().suffix(".ron").tempfile().expect("a file");
     // An image that stays out of the group is waited for in vain.
     let absent = "(name: \"OUT\", xcf: \"192.0.2.9\", tcpip: \"GLOBALCONFIG SYSPLEXMONITOR NOJOIN\"),";
     let slow = pair.replacen("images: [", &format!("timing: (discovery: 10000), images: [{absent}"), 1);
-    fs::write(&file, slow).expect("the profile can be written");
+    fs::write(file.path(), slow).expect("the profile can be written");
     (name, file)
 }
 
@@ -210,14 +210,7 @@ fn nothing_that_was_started_in_a_lab_outlives_it() {
 fn down_cleans_up_after_a_crash() {
     let before = footprint();
     let name = format!("test-crash-{}", std::process::id());
-    let mut front = cluster_lab()
-        .args(["up", "pair", "--name", &name])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cluster-lab starts");
-    let mut lines = BufReader::new(front.stdout.take().expect("piped")).lines();
-    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("curl")));
+    let (mut front, _lines) = in_front(&name);
     front.kill().expect("it runs");
     front.wait().expect("it ends");
     before.are_all_that_run();

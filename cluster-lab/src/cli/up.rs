@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::broadcast;
@@ -141,7 +141,7 @@ async fn detach(up: &Up, cluster: &Cluster) -> Result<()> {
         }
         Err(interrupted) => {
             // A lab that is not ready yet is not wanted any more.
-            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+            if let Some(pid) = crate::pid_of(&child) {
                 // It may have ended by itself.
                 let _ = kill_process(pid, Signal::TERM);
             }

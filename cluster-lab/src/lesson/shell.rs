@@ -45,7 +45,7 @@ impl Shell {
         // What it starts is ended with it, and no Ctrl-C reaches it before this program.
         command.process_group(0).kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("sh cannot be started")?;
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let group = crate::pid_of(&child);
         let input = child.stdin.take().context("a pipe")?;
         let output = BufReader::new(child.stdout.take().context("a pipe")?).lines();
         Ok(Shell { group, input, output, _child: child, _folder: folder })

@@ -5,19 +5,17 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::{Plan, inhabitants, set_up};
+use crate::wait;
 
 /// Longer than a holder takes to end whatever runs in its namespace.
 const END_WAIT: Duration = Duration::from_secs(5);
-/// Between two looks whether it has.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// The lab's namespaces, kept by a process that does nothing else.
 #[derive(Debug)]
@@ -98,10 +96,7 @@ impl Drop for Holder {
     /// Ends every process in the namespace: with the last one it goes, and all devices and routes in it.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        let began = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && began.elapsed() < END_WAIT {
-            sleep(LOOK);
-        }
+        wait::until(END_WAIT, || !matches!(self.child.try_wait(), Ok(None)));
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -2,18 +2,17 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+
+use crate::wait;
 
 /// How long a process may take to end in order.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long one that is killed may take, most of all one that the kernel keeps in a call.
 const KILL_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks whether they have ended.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Ends every process in the network namespace of this one, but this one and `spared`: gently first. Must not be
 /// called outside of a namespace that is the lab's own.
@@ -23,12 +22,9 @@ pub(super) fn end(spared: Option<i32>) {
         [(&[Signal::TERM, Signal::HUP, Signal::CONT][..], PATIENCE), (&[Signal::KILL][..], KILL_WAIT)]
     {
         let mut told: Vec<Pid> = Vec::new();
-        let began = Instant::now();
-        loop {
+        let ended = wait::until(patience, || {
             let found = inhabitants(spared);
-            if found.is_empty() {
-                return;
-            }
+            let ended = found.is_empty();
             for (pid, process) in found {
                 // Those that have come meanwhile are told too.
                 if !told.contains(&pid) {
@@ -39,10 +35,10 @@ pub(super) fn end(spared: Option<i32>) {
                     }
                 }
             }
-            if began.elapsed() > patience {
-                break;
-            }
-            sleep(LOOK);
+            ended
+        });
+        if ended {
+            return;
         }
     }
 }

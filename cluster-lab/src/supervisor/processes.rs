@@ -49,7 +49,7 @@ impl Host {
                 }
             });
         }
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = crate::pid_of(&child);
         let (reader, mut writer) = UnixStream::from_std(own)?.into_split();
         let (say, mut words) = mpsc::unbounded_channel::<ToImage>();
         tokio::spawn(async move {

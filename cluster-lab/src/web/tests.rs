@@ -1,11 +1,9 @@
 //! What is refused, over real connections on loopback; the lab is a socket that answers by a script.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
@@ -287,48 +285,26 @@ async fn silence_keeps_nobody_waiting() {
 }
 
 /// Pipes in place of sockets: nothing is read ahead of those who read nothing.
-struct Pipes(mpsc::UnboundedReceiver<Pipe>);
+struct Pipes(mpsc::UnboundedReceiver<DuplexStream>);
 
-struct Pipe(DuplexStream);
-
-impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl crate::apps::Stream for Pipe {
+impl crate::apps::Stream for DuplexStream {
     fn reset(&mut self) {}
 }
 
 #[async_trait::async_trait]
 impl Listener for Pipes {
-    type Stream = Pipe;
+    type Stream = DuplexStream;
 
-    async fn accept(&mut self) -> io::Result<(Pipe, SocketAddr, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr, SocketAddr)> {
         let none = SocketAddr::from(([127, 0, 0, 1], 0));
         Ok((self.0.recv().await.ok_or(io::ErrorKind::BrokenPipe)?, none, none))
     }
 }
 
 /// Asks for something through a new pipe; the answer's status has come.
-async fn ask(pipes: &mpsc::UnboundedSender<Pipe>, path: &str) -> (DuplexStream, u16) {
+async fn ask(pipes: &mpsc::UnboundedSender<DuplexStream>, path: &str) -> (DuplexStream, u16) {
     let (mut own, other) = tokio::io::duplex(256);
-    pipes.send(Pipe(other)).unwrap();
+    pipes.send(other).unwrap();
     own.write_all(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await.unwrap();
     let mut status = [0; 12];
     own.read_exact(&mut status).await.unwrap();
