@@ -40,12 +40,12 @@ impl Network {
         self.views.iter().filter(|(_, row)| row["advertised"] == true).map(|(image, _)| image.as_str()).collect()
     }
 
-    /// Round and rank of each image's epoch.
-    pub fn epochs(&self) -> impl Iterator<Item = (&str, (u64, u64))> {
+    /// Each image's row, with round and rank of the epoch that it goes by.
+    pub fn epochs(&self) -> impl Iterator<Item = (&str, (u64, u64), &Value)> {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         self.views
             .iter()
-            .map(move |(image, row)| (image.as_str(), (number(&row["epoch"][0]), number(&row["epoch"][1]))))
+            .map(move |(image, row)| (image.as_str(), (number(&row["epoch"][0]), number(&row["epoch"][1])), row))
     }
 
     /// Whether `owner` alone advertises it, every image takes it for the owner, and the network does.

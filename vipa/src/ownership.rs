@@ -4,7 +4,7 @@
 //! highest claim wins; whoever sees a higher one than its own gives way (R11, R12). Everything
 //! else follows from three questions, asked again after each change in [`Vipa::consider`]: is the
 //! owner by the highest claim alive? If not, is this stack the best that is? If so, is this stack
-//! the primary, and may it take the DVIPA back?
+//! the primary, may it take the DVIPA back, and does the owner hear it?
 //!
 //! ```text
 //!             claim, nobody routes            all reports in
@@ -156,16 +156,16 @@ impl Vipa {
 
     /// Whether this stack, which has the greatest right to the DVIPA, takes it from a live owner.
     fn takes_back(&self, id: DvipaId, owner: StackId) -> bool {
+        // An owner that takes this stack for silent would take over what it has just lost, and so on.
+        let Some(peer) = self.peers.get(&owner).filter(|peer| peer.hears_me) else { return false };
         let dvipa = self.dvipa(id);
         let (mine, theirs) = (dvipa.definitions.get(&self.me), dvipa.definitions.get(&owner));
-        // Until its list has come, nobody knows whether it may own the DVIPA.
-        let listed = self.peers.get(&owner).is_some_and(|peer| peer.listed);
-        let leaves = self.peers.get(&owner).is_some_and(|peer| peer.leaving);
         let primary = mine.is_some_and(|mine| mine.rank == PRIMARY && mine.moveable == Moveable::Immediate);
         let made = |one: Option<&Definition>| one.is_some_and(|one| one.created.is_some());
         let later = made(mine) && made(theirs) && self.right(id, self.me) > self.right(id, owner);
         let primary = primary && dvipa.claim.as_ref().is_some_and(|claim| claim.epoch.rank != PRIMARY);
-        leaves || listed && (!self.may_own(id, owner) || later) || primary
+        // Until its list has come, nobody knows whether it may own the DVIPA.
+        peer.leaving || peer.listed && (!self.may_own(id, owner) || later) || primary
     }
 
     /// D6: the list or the prefix by which this stack routes has changed: it claims again, with its

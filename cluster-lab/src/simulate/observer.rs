@@ -23,7 +23,7 @@
 //! | I21 | DPT counts equal a recount of the CRT |
 //! | I22 | in a SYN flood: the CRT keeps its bound and every established entry |
 //! | I23 | the same profile again makes the core say nothing |
-//! | I24 | from a claim to complete tables it takes no longer than the waits allow |
+//! | I24 | from a claim to complete tables it takes no longer than the waits allow, and no life claims over and over |
 //! | I25 | the hash of all that happened, compared by running a seed twice |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -45,6 +45,9 @@ const AUDITED: Duration = Duration::from_secs(2 * AUDIT.as_secs() + NEWS.as_secs
 /// Who has been silent for so long may be given up: what it held counts as lost then. Clocks may step by
 /// some seconds.
 const GIVEN_UP: Duration = Duration::from_secs(FORGET.as_secs() - 3);
+
+/// Claims of one life that follow each other within this time are a quarrel if they are many.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// A new owner waits so long for reports, if it must.
 const REBUILD_WAIT: Duration = Duration::from_secs(1);
@@ -85,6 +88,8 @@ pub(super) struct Observer {
     claimed: BTreeMap<(usize, IpAddr), Instant>,
     /// When an image first told of its present claim.
     first_claimed: BTreeMap<(usize, IpAddr), (Epoch, Instant)>,
+    /// Of a life's claims on a DVIPA those that came in quick succession: since when, and how many.
+    successive: BTreeMap<(Life, IpAddr), (Instant, u32)>,
     stepped_down: BTreeMap<(usize, IpAddr), Instant>,
     /// When an image last lost contact with another.
     lost: BTreeMap<usize, Instant>,
@@ -436,6 +441,15 @@ impl Observer {
                 let first = self.first_claimed.entry((life.0, *dvipa)).or_insert((*epoch, now));
                 if first.0 != *epoch {
                     *first = (*epoch, now);
+                }
+                let successive = self.successive.entry((life, *dvipa)).or_insert((now, 0));
+                if now.since(successive.0) > QUICK {
+                    *successive = (now, 0);
+                }
+                successive.1 += 1;
+                // One takeover, one takeback, one more list: what else happens so quickly?
+                if successive.1 > 4 {
+                    self.violated("I24", format!("{dvipa} is claimed over and over by {life:?}"));
                 }
             }
             Event::Active { dvipa, .. } => {

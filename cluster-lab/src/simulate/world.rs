@@ -355,11 +355,16 @@ impl World {
         self.observer.paused(index);
         self.observer.upset(self.now);
         self.observer.ready(index, None);
-        for input in std::mem::take(&mut self.sites[index].backlog) {
+        // What it looks at first is open: the clock, or what has come in meanwhile.
+        let clock_first = self.random.below(2) == 0;
+        let mut backlog = std::mem::take(&mut self.sites[index].backlog);
+        backlog.insert(if clock_first { 0 } else { backlog.len() }, Input::Timer);
+        for input in backlog {
+            if matches!(input, Input::Timer) {
+                self.sites[index].scheduled = Some(self.now);
+            }
             self.deliver(index, input);
         }
-        self.sites[index].scheduled = Some(self.now);
-        self.deliver(index, Input::Timer);
     }
 
     /// Calls an image that is up, and does what comes of it.

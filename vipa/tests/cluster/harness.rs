@@ -256,13 +256,21 @@ impl Cluster {
         (node.paused, node.starves) = (true, true);
     }
 
+    /// It runs again. What it looks at first is open: the clock, or what has come in meanwhile.
     pub fn resume(&mut self, index: usize) {
-        let now = self.now;
+        let clock_first = self.random(2) == 0;
         let node = self.node_mut(index);
         (node.paused, node.starves) = (false, false);
-        for input in std::mem::take(&mut node.backlog) {
-            self.deliver(index, input);
+        let backlog = std::mem::take(&mut node.backlog);
+        if clock_first {
+            self.look_at_clock(index);
         }
+        backlog.into_iter().for_each(|input| self.deliver(index, input));
+        self.look_at_clock(index);
+    }
+
+    fn look_at_clock(&mut self, index: usize) {
+        let now = self.now;
         self.node_mut(index).vipa.handle_timeout(now);
         self.settle(index);
     }
@@ -478,8 +486,7 @@ impl Cluster {
                 let ((_, _), (to, input)) = self.air.pop_first().unwrap();
                 self.input(to, input);
             } else if let Some((_, index)) = timer {
-                self.node_mut(index).vipa.handle_timeout(next);
-                self.settle(index);
+                self.look_at_clock(index);
             }
         }
         self.now = until;

@@ -63,7 +63,6 @@ fn an_owner_that_slept_steps_down() {
     let new: Vec<u16> = (2000..2006).collect();
     new.iter().for_each(|port| assert!(cluster.connect(to_a(*port), 1).is_some()));
     cluster.resume(MVS1);
-    cluster.run(20);
     assert_eq!(cluster.owners(dva1()), [MVS5], "it claims nothing before it knows what has happened");
     cluster.run(1000);
     assert_eq!((cluster.owners(dva1()), cluster.routes[&dva1()]), (vec![MVS1], MVS1));
@@ -78,6 +77,28 @@ fn an_owner_that_slept_steps_down() {
         !cluster.events.iter().any(|(who, event)| *who == MVS1 && silent(event)),
         "it does not blame the others for its own sleep"
     );
+}
+
+/// R11: one that has slept and one that took it for silent hear each other again at different moments. Between them
+/// they do not take the DVIPA from one another.
+#[test]
+fn an_owner_that_slept_takes_back_once() {
+    let mut cluster = figure4();
+    for _ in 0..50 {
+        cluster.pause(MVS1);
+        let asleep = 1000 + cluster.random(500);
+        cluster.run(asleep);
+        assert_eq!(cluster.routes[&dva1()], MVS5);
+        let before = cluster.events.len();
+        cluster.resume(MVS1);
+        cluster.run(1000);
+        assert_eq!((cluster.owners(dva1()), cluster.routes[&dva1()]), (vec![MVS1], MVS1));
+        let claims = cluster.events[before..].iter().filter(|(_, event)| match event {
+            vipa::Event::Claimed { dvipa, .. } | vipa::Event::TakingBack { dvipa, .. } => *dvipa == dva1(),
+            _ => false,
+        });
+        assert_eq!(claims.count(), 1);
+    }
 }
 
 /// R11: an owner that its host does not let run for a while is not taken for silent; one that it never
