@@ -73,6 +73,9 @@ pub(crate) struct Dvipa {
     pub acting: Option<(StackId, Epoch)>,
     /// The stack that the owner by `claim` has taken the DVIPA back from, and its epoch.
     pub before: Option<(StackId, Epoch)>,
+    /// `claim` is news of an owner that this stack does not hear: for so long it is taken to be alive. Two that hear of
+    /// each other's claims and do not take each other for alive would claim in turn, as fast as messages go.
+    pub believed_until: Option<Instant>,
     /// This stack's own part.
     pub standing: Standing,
     /// The epoch of this stack's last claim.
@@ -113,6 +116,7 @@ impl Dvipa {
             claim: None,
             acting: None,
             before: None,
+            believed_until: None,
             standing: Standing::Standby,
             epoch: Epoch::NONE,
             advertised: false,

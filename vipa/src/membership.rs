@@ -150,7 +150,6 @@ impl Vipa {
         peer.fresh = false;
         peer.next_heartbeat = now;
         peer.listed = false;
-        peer.hears_me = true;
         peer.lives.clear();
         let name = peer.label();
         let incarnation = peer.session.incarnation();
@@ -203,14 +202,10 @@ impl Vipa {
             peer.hears_me_at = now;
             peer.fresh |= heard > peer.sent_before;
         }
-        let (xcf, incarnation) = (self.config.xcf, self.config.incarnation);
-        peer.hears_me = lives.iter().any(|life| life.up && (life.xcf, life.incarnation) == (xcf, incarnation));
         let changed = peer.lives != lives;
         let before = core::mem::replace(&mut peer.lives, lives);
         if peer.contact == Contact::Silent && now < peer.silent_at(&self.config.timing) {
             peer.contact = Contact::Up;
-            // It learns at once that this stack hears it.
-            peer.next_heartbeat = now;
             peer.session.hurry(now);
             let name = peer.label();
             self.waits_dazed |= now < self.dazed_until;

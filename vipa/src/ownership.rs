@@ -4,7 +4,7 @@
 //! highest claim wins; whoever sees a higher one than its own gives way (R11, R12). Everything
 //! else follows from three questions, asked again after each change in [`Vipa::consider`]: is the
 //! owner by the highest claim alive? If not, is this stack the best that is? If so, is this stack
-//! the primary, may it take the DVIPA back, and does the owner hear it?
+//! the primary, and may it take the DVIPA back?
 //!
 //! ```text
 //!             claim, nobody routes            all reports in
@@ -77,13 +77,14 @@ impl Vipa {
     }
 
     /// Whether an owner that this stack has no contact with may well be alive.
-    fn is_owner_elsewhere(&self, claim: &Claim) -> bool {
+    fn is_owner_elsewhere(&self, dvipa: &Dvipa, claim: &Claim) -> bool {
         if claim.phase == Phase::Released {
             return false;
         }
         let Some(peer) = self.stack_of(claim.owner).and_then(|stack| self.peers.get(&stack)) else { return false };
         // One that is up in another life has lost what it owned; it claims anew, or another does.
-        !peer.is_up() && !peer.session.is_over(claim.incarnation) && self.is_vouched(peer)
+        let absent = !peer.is_up() && !peer.session.is_over(claim.incarnation);
+        absent && (dvipa.believed_until.is_some() || self.is_vouched(peer))
     }
 
     /// Whether a stack may own the DVIPA: it has a network link, is not about to stop, and its
@@ -139,7 +140,7 @@ impl Vipa {
         };
         // R18: whoever was taking it from this stack is gone, and by now nobody else may have it.
         let abandoned = owner.is_none() && best.is_none() && self.dvipa(id).standing.collects();
-        if abandoned && self.leaving.is_none() && !self.is_owner_elsewhere(claim) {
+        if abandoned && self.leaving.is_none() && !self.is_owner_elsewhere(self.dvipa(id), claim) {
             return self.release(id);
         }
         if best != Some(self.me) {
@@ -149,15 +150,14 @@ impl Vipa {
             // One takeback at a time: what is being taken back has no complete tables yet.
             Some(owner) if claim.phase == Phase::Active && self.takes_back(id, owner) => self.take_back(id, owner),
             Some(_) => {}
-            None if self.is_owner_elsewhere(claim) => {}
+            None if self.is_owner_elsewhere(self.dvipa(id), claim) => {}
             None => self.claim(id, Phase::Rebuilding),
         }
     }
 
     /// Whether this stack, which has the greatest right to the DVIPA, takes it from a live owner.
     fn takes_back(&self, id: DvipaId, owner: StackId) -> bool {
-        // An owner that takes this stack for silent would take over what it has just lost, and so on.
-        let Some(peer) = self.peers.get(&owner).filter(|peer| peer.hears_me) else { return false };
+        let Some(peer) = self.peers.get(&owner) else { return false };
         let dvipa = self.dvipa(id);
         let (mine, theirs) = (dvipa.definitions.get(&self.me), dvipa.definitions.get(&owner));
         let primary = mine.is_some_and(|mine| mine.rank == PRIMARY && mine.moveable == Moveable::Immediate);
@@ -230,6 +230,7 @@ impl Vipa {
         let (prefix, distribution, scope) = (dvipa.prefix_of(me), dvipa.list_of(me), dvipa.affinity_scope());
         dvipa.acting = from.map(|stack| (stack, before));
         dvipa.before = dvipa.acting;
+        dvipa.believed_until = None;
         dvipa.claim = Some(Claim { epoch, owner, incarnation, phase, prefix, distribution });
         dvipa.epoch = epoch;
         dvipa.idle_told = false;

@@ -348,13 +348,18 @@ impl Vipa {
             Standing::Standby | Standing::Active | Standing::Yielding => None,
         });
         let leaving = self.leaving.as_ref().filter(|leaving| !leaving.done).map(|leaving| leaving.until);
-        dvipas.chain(leaving).min()
+        let beliefs = self.dvipas.iter().filter_map(|dvipa| dvipa.believed_until);
+        dvipas.chain(leaving).chain(beliefs).min()
     }
 
     /// Waits that are over.
     pub(crate) fn end_waits(&mut self) {
+        let now = self.now;
         for id in self.dvipa_ids() {
             self.gathered(id);
+            if self.dvipa_mut(id).believed_until.take_if(|until| *until <= now).is_some() {
+                self.consider(id);
+            }
         }
         self.retire();
         self.offer_idle();

@@ -61,8 +61,6 @@ pub(crate) struct Peer {
     pub(super) next_heartbeat: Instant,
     /// Heartbeats since its claims were last the same as ours, or were last sent to it.
     pub disagreements: u8,
-    /// It is in contact with this stack too, as far as it has said.
-    pub hears_me: bool,
     /// The lives of others that are not over as far as it knows.
     pub(super) lives: Vec<Life>,
     /// A life of it that another stack told of before that one was lost itself, and until when that counts.
@@ -104,7 +102,6 @@ impl Peer {
             heartbeats: Heartbeats::default(),
             next_heartbeat: now,
             disagreements: 0,
-            hears_me: false,
             lives: Vec::new(),
             rumour: None,
         }

@@ -144,7 +144,9 @@ impl Vipa {
             Phase::Rebuilding | Phase::Active | Phase::Released => None,
         };
         let owner = self.stack_of(claim.owner).filter(|_| claim.owner != xcf);
+        let believed_until = self.now + self.config.timing.silence;
         let dvipa = self.dvipa_mut(id);
+        dvipa.believed_until = Some(believed_until);
         let collects = dvipa.standing.collects();
         let yields = from == Some(me) && matches!(dvipa.standing, Standing::Active | Standing::Yielding);
         let before = dvipa.claim.as_ref().map_or(Epoch::NONE, |claim| claim.epoch);
@@ -234,8 +236,10 @@ mod tests {
             assert_eq!(vipa.dvipa(id).claim.as_ref(), Some(&own));
         }
         assert_eq!(vipa.counters.malformed, 3);
-        // Its owner is not there: this stack claims anew.
+        // Its owner does not come: this stack claims anew.
         vipa.hear_claim(peer, id, claim(highest));
+        assert!(!vipa.is_mine(vipa.dvipa(id).claim.as_ref().unwrap()));
+        vipa.handle_timeout(Instant::from_millis(800));
         let after = vipa.dvipa(id).claim.clone().unwrap();
         assert!(vipa.is_mine(&after));
         assert_eq!(after.epoch.round, highest + 1);
