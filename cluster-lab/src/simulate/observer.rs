@@ -380,6 +380,7 @@ impl Observer {
         let same = |holding: &Holding| (holding.life.0, holding.instance) == (target, instance);
         if self.went_to_one(flow)
             && now.since(since) < GRACE
+            && !self.given_up.contains(&(image, super::layout::name(target)))
             && self.held.get(flow).is_some_and(|held| held.iter().any(same))
         {
             self.violated("R2", format!("image {image} has forgotten {flow:?} too soon"));
