@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
@@ -50,7 +50,9 @@ fn whoever_is_told_to_end_leaves_nothing() {
         (vec!["lesson", "1", "--run"], Signal::TERM),
         (vec!["up"], Signal::HUP),
     ] {
-        let mut command = cluster_lab();
+        // Whoever runs the tests may have told everything below to mind no hangup, as nohup does.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(cluster_lab().get_program());
         command.args(&arguments).args(["--name", &name]).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("cluster-lab starts");
         eventually("the lab's folder is there", || footprint().has_lab(&name));
