@@ -97,7 +97,7 @@ export class Cluster {
   }
 
   #make(image) {
-    const card = el('article', { class: 'image', 'aria-label': image.name },
+    const card = el('article', { class: 'image', 'aria-label': image.name, tabindex: -1 },
       el('h3', {}, el('i', { class: 'lamp' }), el('span', {}, image.name)),
       el('p', { class: 'state' }),
       el('div', { class: 'owned' }),
@@ -139,12 +139,16 @@ export class Cluster {
     say(part('numbers'), numbers.join(' · '));
     set(part('numbers'), 'title', `process ${image.pid ?? '–'} · ${image.routes} connections in the VCRT`);
 
-    keyed(part('acts'), verbs(image), verb => verb,
+    const acts = part('acts');
+    const focused = acts.contains(document.activeElement);
+    keyed(acts, verbs(image), verb => verb,
       verb => el('button', {
         type: 'button', class: verb, 'data-act': verb, 'data-image': image.name, title: TITLES[verb],
         'aria-label': `${verb} ${image.name}`, onclick: () => this.#act(verb, image.name),
       }, verb[0].toUpperCase() + verb.slice(1)),
       button => { if (button.disabled === mayAct) button.disabled = !mayAct; });
+    // Whoever acts by keyboard stays at the image when the button is gone; a key held down does nothing there.
+    if (focused && !acts.contains(document.activeElement)) acts.closest('article').focus();
   }
 
   /** Each DVIPA stands at its owner, and moves there. */
