@@ -31,7 +31,7 @@ fn nothing_is_lost_however_much_there_is() {
     let (answered, gap) = (number(&held["all_answered_ms"]), number(&held["longest_gap_ms"]));
     assert!(answered > 0.0 && answered <= 2000.0, "{held}");
     assert!(gap > 0.0 && gap <= 2000.0, "{held}");
-    assert!(number(&held["takeover_ms"]) <= answered, "{held}");
+    assert!(number(&held["takeover_ms"]) <= 100.0, "{held}");
     // 64 bytes of table on the router, and far from a packet buffer on a target.
     let (router, target) = (number(&held["router_bytes_each"]), number(&held["target_bytes_each"]));
     assert!(router > 0.0 && router < 1024.0 && target > 0.0 && target < 8192.0, "{held}");

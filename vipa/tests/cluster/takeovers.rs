@@ -63,6 +63,7 @@ fn an_owner_that_slept_steps_down() {
     let new: Vec<u16> = (2000..2006).collect();
     new.iter().for_each(|port| assert!(cluster.connect(to_a(*port), 1).is_some()));
     cluster.resume(MVS1);
+    cluster.run(20);
     assert_eq!(cluster.owners(dva1()), [MVS5], "it claims nothing before it knows what has happened");
     cluster.run(1000);
     assert_eq!((cluster.owners(dva1()), cluster.routes[&dva1()]), (vec![MVS1], MVS1));
