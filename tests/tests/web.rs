@@ -183,6 +183,23 @@ fn a_kill_by_button_shows_at_once_and_connections_survive() {
     assert_eq!(changes, 5);
 }
 
+/// Who acts by keyboard stays at the image when the button that was pressed is gone.
+#[test]
+fn the_focus_stays_at_the_image() {
+    let lab = Lab::up("web.ron");
+    let (_web, url) = web(&lab);
+    let browser = Browser::start();
+    browser.open(&url);
+    for (verb, next) in [("kill", "start"), ("start", "kill")] {
+        let button = |verb: &str| format!("document.querySelector('[data-act={verb}][data-image=MVS1]:enabled')");
+        browser.until(verb, &format!("return !!{}", button(verb)));
+        browser.ask(&format!("{}.focus()", button(verb)));
+        browser.press(verb, "MVS1");
+        browser.until(next, &format!("return !!{}", button(next)));
+        assert_eq!(browser.ask("return document.activeElement.getAttribute('aria-label')"), "MVS1");
+    }
+}
+
 /// A cut of XCF between two images by its button shows, and heals by its own.
 #[test]
 fn a_cut_by_button_shows_and_heals() {
