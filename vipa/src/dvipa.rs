@@ -73,8 +73,8 @@ pub(crate) struct Dvipa {
     pub acting: Option<(StackId, Epoch)>,
     /// The stack that the owner by `claim` has taken the DVIPA back from, and its epoch.
     pub before: Option<(StackId, Epoch)>,
-    /// `claim` is news of an owner that this stack does not hear: for so long it is taken to be alive. Two that hear of
-    /// each other's claims and do not take each other for alive would claim in turn, as fast as messages go.
+    /// `claim` is news: for so long its owner is taken to be alive, even if this stack does not hear it. Two that learn
+    /// of each other's claims and took each other for silent would claim in turn, as fast as messages go.
     pub believed_until: Option<Instant>,
     /// This stack's own part.
     pub standing: Standing,

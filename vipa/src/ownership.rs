@@ -77,10 +77,8 @@ impl Vipa {
     }
 
     /// Whether an owner that this stack has no contact with may well be alive.
-    fn is_owner_elsewhere(&self, dvipa: &Dvipa, claim: &Claim) -> bool {
-        if claim.phase == Phase::Released {
-            return false;
-        }
+    fn is_owner_elsewhere(&self, dvipa: &Dvipa) -> bool {
+        let Some(claim) = dvipa.claim.as_ref().filter(|claim| claim.phase != Phase::Released) else { return false };
         let Some(peer) = self.stack_of(claim.owner).and_then(|stack| self.peers.get(&stack)) else { return false };
         // One that is up in another life has lost what it owned; it claims anew, or another does.
         let absent = !peer.is_up() && !peer.session.is_over(claim.incarnation);
@@ -132,15 +130,16 @@ impl Vipa {
                 _ => self.relist(id),
             };
         }
-        let Some(claim) = &self.dvipa(id).claim else {
+        let dvipa = self.dvipa(id);
+        let Some(claim) = &dvipa.claim else {
             if best == Some(self.me) {
                 self.claim(id, Phase::Rebuilding);
             }
             return;
         };
         // R18: whoever was taking it from this stack is gone, and by now nobody else may have it.
-        let abandoned = owner.is_none() && best.is_none() && self.dvipa(id).standing.collects();
-        if abandoned && self.leaving.is_none() && !self.is_owner_elsewhere(self.dvipa(id), claim) {
+        let abandoned = owner.is_none() && best.is_none() && dvipa.standing.collects();
+        if abandoned && self.leaving.is_none() && !self.is_owner_elsewhere(dvipa) {
             return self.release(id);
         }
         if best != Some(self.me) {
@@ -150,7 +149,7 @@ impl Vipa {
             // One takeback at a time: what is being taken back has no complete tables yet.
             Some(owner) if claim.phase == Phase::Active && self.takes_back(id, owner) => self.take_back(id, owner),
             Some(_) => {}
-            None if self.is_owner_elsewhere(self.dvipa(id), claim) => {}
+            None if self.is_owner_elsewhere(dvipa) => {}
             None => self.claim(id, Phase::Rebuilding),
         }
     }

@@ -171,7 +171,11 @@ impl Observer {
     /// Whether the image has been in contact with the life, and has not had to give it up.
     fn has_met(&self, image: usize, life: Life, xcf: impl Fn(usize) -> IpAddr) -> bool {
         let met = self.met.get(&image).is_some_and(|met| met.contains_key(&(xcf(life.0), life.1)));
-        met && !self.given_up.contains(&(image, super::layout::name(life.0)))
+        met && !self.has_given_up(image, life.0)
+    }
+
+    fn has_given_up(&self, image: usize, other: usize) -> bool {
+        self.given_up.contains(&(image, super::layout::name(other)))
     }
 
     /// Connections on a DVIPA that one stack alone holds, of which the claimer of the DVIPA has to know
@@ -380,7 +384,7 @@ impl Observer {
         let same = |holding: &Holding| (holding.life.0, holding.instance) == (target, instance);
         if self.went_to_one(flow)
             && now.since(since) < GRACE
-            && !self.given_up.contains(&(image, super::layout::name(target)))
+            && !self.has_given_up(image, target)
             && self.held.get(flow).is_some_and(|held| held.iter().any(same))
         {
             self.violated("R2", format!("image {image} has forgotten {flow:?} too soon"));

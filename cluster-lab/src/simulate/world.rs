@@ -357,14 +357,21 @@ impl World {
         self.observer.ready(index, None);
         // What it looks at first is open: the clock, or what has come in meanwhile.
         let clock_first = self.random.below(2) == 0;
-        let mut backlog = std::mem::take(&mut self.sites[index].backlog);
-        backlog.insert(if clock_first { 0 } else { backlog.len() }, Input::Timer);
+        let backlog = std::mem::take(&mut self.sites[index].backlog);
+        if clock_first {
+            self.look_at_clock(index);
+        }
         for input in backlog {
-            if matches!(input, Input::Timer) {
-                self.sites[index].scheduled = Some(self.now);
-            }
             self.deliver(index, input);
         }
+        if !clock_first {
+            self.look_at_clock(index);
+        }
+    }
+
+    fn look_at_clock(&mut self, index: usize) {
+        self.sites[index].scheduled = Some(self.now);
+        self.deliver(index, Input::Timer);
     }
 
     /// Calls an image that is up, and does what comes of it.
